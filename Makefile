@@ -1,0 +1,41 @@
+# Every target sets up what it needs, from nothing, in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := instrumentation store collector analysis cli examples
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types unit bench dashboards docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
+
+# pip older than 25.1 does not know dependency groups; the version of pip is pinned like all else.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AcceptFirst needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' --group dev
+	touch $@
+
+install: $(INSTALLED) ## set up .venv
+
+demo: $(INSTALLED) ## run the incident, find the causes, tune them away, show before and after
+	$(BIN)/acceptfirst demo
+
+test: lint types unit ## lint, types and tests
+
+lint: $(INSTALLED) ## ruff, format, docstrings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/interrogate --quiet $(SOURCES) tests
+
+types: $(INSTALLED) ## mypy --strict over sources and tests
+	$(BIN)/mypy
+
+unit: $(INSTALLED) ## the tests
+	$(BIN)/python -m pytest
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Turns stored handshakes into causes, recommendations and reports."""

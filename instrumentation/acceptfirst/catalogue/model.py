@@ -1,0 +1,149 @@
+"""What a pattern is, and when it holds.
+
+Evaluated when a connection ends or a guard fires, so the signature part of the answer is remembered: distinct
+signatures are few, connections are many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Final, Literal
+
+Severity = Literal["warning", "critical", "fatal"]
+DelayHelps = Literal["cures", "masks", "useless", "worsens"]
+FixedBy = Literal["gate", "code", "client"]
+
+_REMEMBERED_SIGNATURES_MAX: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one connection showed. ``None`` means not known, which is not the same as zero.
+
+    Attributes:
+        signature: its events, letters of ``acceptfirst.signature.ALPHABET``.
+        connected_ms: connect delivered to accept returned.
+        dwell_ms: accept returned to disconnect delivered.
+        idle_ms: last frame either way to disconnect delivered.
+        close_code: of the close or the disconnect that ended it.
+        messages_early: messages handled before the application was ready, outside a receiving phase.
+        readiness_mode: ``auto``, ``event``, ``polled`` or ``blind``.
+        error_kind: of the exception that left the application: ``dependency``, ``client_gone`` or ``application``.
+    """
+
+    signature: str
+    connected_ms: float | None = None
+    dwell_ms: float | None = None
+    idle_ms: float | None = None
+    close_code: int | None = None
+    messages_early: int | None = None
+    readiness_mode: str | None = None
+    error_kind: str | None = None
+
+
+EVIDENCE_FIELDS: Final = frozenset(f.name for f in fields(Evidence)) - {"signature"}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A bound on one field of the evidence; where the field is not known, ``when_unknown`` is the answer."""
+
+    field: str
+    minimum: float | None = None
+    maximum: float | None = None
+    one_of: tuple[str | int, ...] = ()
+    when_unknown: bool = False
+
+    def holds(self, evidence: Evidence) -> bool:
+        """Whether the evidence is within the bound."""
+        value = getattr(evidence, self.field)
+        if value is None:
+            return self.when_unknown
+        if self.one_of:
+            return value in self.one_of
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One way in which a pattern shows: a signature and the conditions that must hold beside it."""
+
+    signature: str
+    conditions: tuple[Condition, ...] = ()
+
+    def holds(self, evidence: Evidence) -> bool:
+        """Whether the signature is found and every condition holds."""
+        return bool(re.search(self.signature, evidence.signature)) and self.conditions_hold(evidence)
+
+    def conditions_hold(self, evidence: Evidence) -> bool:
+        """Whether every condition holds, the signature left aside."""
+        return all(condition.holds(evidence) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One race: how it shows, what causes it, what mends it and what waiting does to it."""
+
+    number: int
+    name: str
+    severity: Severity
+    title: str
+    cause: str
+    remedy: str
+    delay_helps: DelayHelps
+    fixed_by: FixedBy
+    matches: tuple[Match, ...]
+    supersedes: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Where the documentation of this pattern stands, relative to the documentation's root."""
+        return f"patterns/{self.name}.md"
+
+
+_Candidates = list[tuple[Pattern, list[Match]]]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Patterns in the order of their numbers, looked up by name."""
+
+    patterns: tuple[Pattern, ...]
+    _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
+    _remembered: dict[str, _Candidates] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
+
+    def __getitem__(self, name: str) -> Pattern:
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[Pattern]:
+        return iter(self.patterns)
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def match(self, evidence: Evidence) -> tuple[Pattern, ...]:
+        """The patterns that the evidence shows, without those that another one of them explains."""
+        candidates = self._candidates(evidence.signature)
+        if not candidates:
+            return ()
+        found = [p for p, matches in candidates if any(m.conditions_hold(evidence) for m in matches)]
+        explained = {name for pattern in found for name in pattern.supersedes}
+        return tuple(pattern for pattern in found if pattern.name not in explained)
+
+    def _candidates(self, signature: str) -> _Candidates:
+        candidates = self._remembered.get(signature)
+        if candidates is None:
+            found = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
+            candidates = [(pattern, matches) for pattern, matches in found if matches]
+            if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
+                self._remembered.clear()
+            self._remembered[signature] = candidates
+        return candidates

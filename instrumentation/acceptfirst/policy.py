@@ -1,0 +1,212 @@
+"""How the handshake of one environment is tuned: the one thing that comes back from the analysis.
+
+A policy is read from a TOML file; one that is unreadable or breaks a guardrail is refused as a whole, so that whoever
+holds the last good one can keep it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from acceptfirst.environment import ENVIRONMENTS, UnknownEnvironmentError, normalise_environment
+
+ReadinessMode = Literal["auto", "event", "polled", "blind"]
+Gate = Literal["observe", "hold"]
+GateTimeoutAction = Literal["open", "close"]
+
+SCHEMA_VERSION: Final = 1
+DELAY_MS_MAX: Final = 250.0
+HANDSHAKE_TIMEOUT_MS_MAX: Final = 60_000.0
+GATE_BUFFER_MAX: Final = 65_536
+
+
+class PolicyError(ValueError):
+    """A policy that can't be used; says what was expected, what came and where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The tuning of one environment, or of one route in it.
+
+    Attributes:
+        environment: one of the four.
+        version: what spans carry as ``acceptfirst.policy.version``.
+        readiness_mode: how READY is told; ``None`` leaves it to the caller of ``instrument``.
+        gate: whether messages are held until READY; ``None`` leaves it to the caller.
+        delay_ladder_ms: the delay of each attempt, the last one repeated.
+        handshake_timeout_ms: connect to ready, all attempts together.
+        poll_interval_ms: between two readiness checks in ``polled`` mode.
+        sample_rate: share of connections that are drawn, 0 to 1.
+        gate_buffer: messages that ``hold`` keeps before it back-pressures the server.
+        gate_timeout_action: what ``hold`` does when the timeout runs out.
+        routes: policies of single routes, by ``http.route``.
+    """
+
+    environment: str
+    version: str = "default"
+    readiness_mode: ReadinessMode | None = None
+    gate: Gate | None = None
+    delay_ladder_ms: tuple[float, ...] = (10.0,)
+    handshake_timeout_ms: float = 200.0
+    poll_interval_ms: float = 5.0
+    sample_rate: float = 1.0
+    gate_buffer: int = 64
+    gate_timeout_action: GateTimeoutAction = "open"
+    routes: Mapping[str, Policy] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def delay_ms(self, attempt: int) -> float:
+        """The delay of an attempt (0-based), in milliseconds."""
+        return self.delay_ladder_ms[min(max(attempt, 0), len(self.delay_ladder_ms) - 1)]
+
+    def for_route(self, route: str | None) -> Policy:
+        """The policy of a route: its own where there is one, else this one."""
+        return self.routes.get(route, self) if route else self
+
+
+# 25 ms × (attempt + 1), as the incident's code had it, up to the guardrail.
+_GROWING_LADDER_MS: Final = tuple(25.0 * step for step in range(1, int(DELAY_MS_MAX / 25.0) + 1))
+
+_DEFAULTS: Final[dict[str, tuple[tuple[float, ...], float]]] = {
+    "testing": ((5.0,), 100.0),
+    "development": ((10.0,), 200.0),
+    "staging": (_GROWING_LADDER_MS, 500.0),
+    "production": (_GROWING_LADDER_MS, 1000.0),
+}
+
+
+def default_policy(environment: str) -> Policy:
+    """The policy of an environment for which nobody has given one.
+
+    Raises:
+        UnknownEnvironmentError: when the environment is none of the four or their aliases.
+    """
+    name = normalise_environment(environment)
+    ladder_ms, timeout_ms = _DEFAULTS[name]
+    return Policy(environment=name, delay_ladder_ms=ladder_ms, handshake_timeout_ms=timeout_ms)
+
+
+def load_policy_file(path: Path | str, environment: str) -> Policy:
+    """Read the policy of one environment.
+
+    Args:
+        path: the TOML file.
+        environment: whose table to read; a file without it gives the default policy.
+
+    Raises:
+        PolicyError: when the file can't be read or the table breaks a rule.
+    """
+    name = normalise_environment(environment)
+    document = _document(Path(path))
+    table = document.get(name)
+    if table is None:
+        return default_policy(name)
+    return _policy(table, default_policy(name), f"{path}: [{name}]")
+
+
+def dump_policy_file(policies: Mapping[str, Policy]) -> str:
+    """The TOML text of policies by environment; ``load_policy_file`` reads it back to equal values."""
+    lines = [f"schema_version = {SCHEMA_VERSION}"]
+    for environment, policy in policies.items():
+        lines += ["", f"[{environment}]", *_settings(policy, default_policy(environment))]
+        for route, own in policy.routes.items():
+            lines += ["", f"[{environment}.routes.{_quoted(route)}]", *_settings(own, replace(policy, routes={}))]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(policy: Policy, base: Policy) -> list[str]:
+    values = {f.name: getattr(policy, f.name) for f in fields(policy) if f.name not in {"environment", "routes"}}
+    stated = {k: v for k, v in values.items() if v is not None and (k == "version" or v != getattr(base, k))}
+    return [f"{key} = {_toml(value)}" for key, value in stated.items()]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in text)
+    return f'"{escaped}"'
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PolicyError(f"{path}: expected a readable TOML policy, but got: {error}") from error
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise PolicyError(
+            f"{path}: expected schema_version = {SCHEMA_VERSION}, but got {document.get('schema_version')!r}"
+        )
+    for name in document.keys() - {"schema_version"}:
+        try:
+            normalise_environment(name)
+        except UnknownEnvironmentError as error:
+            raise PolicyError(f"{path}: {error}") from error
+    return document
+
+
+def _policy(table: Any, base: Policy, place: str) -> Policy:
+    if not isinstance(table, dict):
+        raise PolicyError(f"{place}: expected a table, but got {table!r}")
+    settable = set(asdict(base)) - {"environment"}
+    if unknown := set(table) - settable:
+        raise PolicyError(f"{place}: expected only {', '.join(sorted(settable))}, but got {', '.join(sorted(unknown))}")
+    own = {key: value for key, value in table.items() if key != "routes"}
+    if isinstance(own.get("delay_ladder_ms"), list):
+        own["delay_ladder_ms"] = tuple(own["delay_ladder_ms"])
+    try:
+        policy = replace(base, **own, routes={})
+    except (PolicyError, TypeError) as error:
+        raise PolicyError(f"{place}: {error}") from error
+    routes = table.get("routes", {})
+    return replace(policy, routes={route: _policy(t, policy, f"{place} route {route}") for route, t in routes.items()})
+
+
+def _check(policy: Policy) -> None:
+    if policy.environment not in ENVIRONMENTS:
+        raise PolicyError(f"expected an environment of {', '.join(ENVIRONMENTS)}, but got {policy.environment!r}")
+    _check_version(policy.version)
+    _check_choice("readiness_mode", policy.readiness_mode, get_args(ReadinessMode))
+    _check_choice("gate", policy.gate, get_args(Gate))
+    _check_choice("gate_timeout_action", policy.gate_timeout_action, get_args(GateTimeoutAction))
+    if policy.gate == "hold" and policy.readiness_mode == "auto":
+        raise PolicyError("gate 'hold' can't work with readiness 'auto': say acceptfirst.ready() and use 'event'")
+    _check_ladder(policy.delay_ladder_ms)
+    _check_number("handshake_timeout_ms", policy.handshake_timeout_ms, 1, HANDSHAKE_TIMEOUT_MS_MAX)
+    _check_number("poll_interval_ms", policy.poll_interval_ms, 1, HANDSHAKE_TIMEOUT_MS_MAX)
+    _check_number("sample_rate", policy.sample_rate, 0, 1)
+    _check_number("gate_buffer", policy.gate_buffer, 1, GATE_BUFFER_MAX)
+
+
+def _check_version(version: Any) -> None:
+    if not isinstance(version, str) or not version:
+        raise PolicyError(f"expected a version, a text that is not empty, but got {version!r}")
+
+
+def _check_ladder(ladder_ms: Any) -> None:
+    if not isinstance(ladder_ms, tuple) or not ladder_ms:
+        raise PolicyError(f"expected delay_ladder_ms to be a list of milliseconds, but got {ladder_ms!r}")
+    for step_ms in ladder_ms:
+        _check_number("delay_ladder_ms", step_ms, 0, DELAY_MS_MAX)
+
+
+def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise PolicyError(f"expected {name} to be one of {', '.join(choices)}, but got {value!r}")
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:
+        raise PolicyError(f"expected {name} to be a number from {low:g} to {high:g}, but got {value!r}")

@@ -1,0 +1,130 @@
+"""The event signature: a connection's whole life in at most 64 letters.
+
+Design constraints:
+
+- a letter costs one comparison and one append, because it is made in the application's own path;
+- between two other letters R and S stand at most once each, in the order of their first occurrence, so that a chat of
+  ten thousand messages and one of two have the same signature and distinct signatures stay few;
+- over 64 letters the first 31 and the last 32 are kept around a ``~``;
+- a guard of the framework that refused before any ASGI call is ``!`` and the letter of the attempt.
+
+The alphabet is versioned: a letter may be added in a new version, none ever changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+SIGNATURE_VERSION: Final = 1
+LENGTH_MAX: Final = 64
+HEAD_LENGTH: Final = 31
+TAIL_LENGTH: Final = 32
+ELISION: Final = "~"
+GUARD: Final = "!"
+
+ALPHABET: Final[dict[str, str]] = {
+    "C": "connect delivered",
+    "A": "accept returned",
+    "a": "accept failed",
+    "G": "ready",
+    "R": "message delivered",
+    "S": "send returned",
+    "s": "send failed",
+    "X": "close by the application returned",
+    "x": "close failed",
+    "D": "disconnect delivered",
+    "N": "denial response started",
+    "O": "a receive() began while another was pending",
+    "P": "phase ended",
+    "T": "timeout",
+    "E": "exception left the application",
+    "Z": "application returned",
+}
+
+GUARDED: Final[dict[str, str]] = {
+    "R": "receive refused by the framework",
+    "S": "send refused by the framework",
+    "A": "accept refused by the framework",
+    "X": "close refused by the framework",
+}
+
+_COLLAPSED: Final = frozenset("RS")
+
+
+class Signature:
+    """Builds one connection's signature; ``str()`` gives it at any time.
+
+    The head is kept until it is full, the tail in a ring of the last 32 letters, so a connection that lives for a week
+    holds no more memory than one that lives for a second.
+    """
+
+    __slots__ = ("_count", "_head", "_run", "_tail")
+
+    def __init__(self) -> None:
+        self._head: list[str] = []
+        self._tail: deque[str] | None = None
+        self._count = 0
+        self._run = ""  # which of R and S stand since the last other letter
+
+    def add(self, letter: str) -> None:
+        """Append one letter of ``ALPHABET``; R and S are collapsed."""
+        if letter in _COLLAPSED:
+            if letter in self._run:
+                return
+            self._run += letter
+        else:
+            self._run = ""
+        self._append(letter)
+
+    def add_guard(self, letter: str) -> None:
+        """Append ``!`` and the letter of the attempt that the framework refused."""
+        self._append(GUARD)
+        self._append(letter)
+        self._run = ""
+
+    def _append(self, letter: str) -> None:
+        self._count += 1
+        if self._count <= LENGTH_MAX:
+            self._head.append(letter)
+            return
+        if self._tail is None:
+            self._tail = deque(self._head[-TAIL_LENGTH:], maxlen=TAIL_LENGTH)
+            del self._head[HEAD_LENGTH:]
+        self._tail.append(letter)
+
+    def __str__(self) -> str:
+        if self._tail is None:
+            return "".join(self._head)
+        return "".join(self._head) + ELISION + "".join(self._tail)
+
+
+def describe(signature: str) -> list[str]:
+    """Spell a signature out, one phrase an event.
+
+    Args:
+        signature: letters of ``ALPHABET``, guards and ``~``.
+
+    Returns:
+        One phrase for each event, in order.
+
+    Raises:
+        ValueError: naming the first character that is not in the alphabet.
+    """
+    phrases: list[str] = []
+    guarded = False
+    for position, letter in enumerate(signature):
+        if letter == ELISION:  # may cut a guard in two, so it comes before the guard's letter
+            phrases.append("… (events left out) …")
+        elif letter != GUARD:
+            phrases.append(_phrase(GUARDED if guarded else ALPHABET, letter, position))
+        guarded = letter == GUARD
+    return phrases
+
+
+def _phrase(meanings: dict[str, str], letter: str, position: int) -> str:
+    try:
+        return meanings[letter]
+    except KeyError:
+        allowed = " ".join(meanings)
+        raise ValueError(f"expected one of [{allowed}] at position {position + 1}, but got {letter!r}") from None

@@ -1,0 +1,1 @@
+"""What the collector and the analysis both know of the store: addresses, migrations and named statements."""
