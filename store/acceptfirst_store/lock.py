@@ -1,0 +1,66 @@
+"""One process per embedded store, and a file that says which.
+
+chDB refuses a second process too, but its message names neither the holder nor the reason; and a directory whose
+owner died must open again without anybody deleting a file. An flock does both: the kernel drops it with its process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+from acceptfirst_store.errors import StoreHeld, StoreUnreachable
+
+
+def lock_path(store_path: pathlib.Path) -> pathlib.Path:
+    """Return the lock file's path: beside the store's directory, never inside what chDB owns."""
+    return store_path.with_name(store_path.name + ".lock")
+
+
+class StoreLock:
+    """Holds the lock file from construction until `release`.
+
+    Raises:
+        StoreHeld: another process (or another open store in this one) has it, and `wait` is false.
+        StoreUnreachable: the lock file can't be made.
+    """
+
+    def __init__(self, store_path: pathlib.Path, *, wait: bool = False) -> None:
+        path = lock_path(store_path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreUnreachable(f"the store's lock {path} can't be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            holder = self._holder()
+            os.close(self._descriptor)
+            raise StoreHeld(str(store_path), holder) from None
+        self._write_holder()
+
+    def release(self) -> None:
+        """Give the lock back; the file stays, empty, since unlinking it would race with the next holder."""
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+    def _write_holder(self) -> None:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        command = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]).strip() or "python"
+        text = json.dumps({"pid": os.getpid(), "command": command, "since": now})
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    def _holder(self) -> dict[str, Any]:
+        """Read what the holder wrote; it may be writing it just now, which costs us only its name."""
+        try:
+            holder = json.loads(os.pread(self._descriptor, 65536, 0))
+        except ValueError:
+            return {}
+        return holder if isinstance(holder, dict) else {}

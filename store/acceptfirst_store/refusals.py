@@ -1,0 +1,73 @@
+"""Which of ClickHouse's errors blame the data, which the moment, and which the statement.
+
+The collector's writer decides by this between waiting, bisecting and asking for help, so the sets are narrow: what is
+not known to blame the data is never taken as a reason to put data aside. Codes: src/Common/ErrorCodes.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+
+from acceptfirst_store.errors import DataRefused, StoreError, StoreRefused, StoreUnreachable
+
+MEMORY_LIMIT_EXCEEDED = 241
+
+#: The bytes can't be parsed or the values can't be held: sending them again ends the same way.
+DATA_CODES = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        32,  # ATTEMPT_TO_READ_AFTER_EOF
+        33,  # CANNOT_READ_ALL_DATA
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        190,  # SIZES_OF_ARRAYS_DONT_MATCH
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        407,  # DECIMAL_OVERFLOW
+        436,  # PROTOBUF_BAD_CAST
+        543,  # UNKNOWN_EXCEPTION while converting
+        636,  # CANNOT_EXTRACT_TABLE_STRUCTURE
+    }
+)
+
+#: The store can't do it now: memory, disk, time, too many parts, shutting down, a broken connection.
+TRANSIENT_CODES = frozenset(
+    {74, 75, 76, 88, 99, 159, 164, 198, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 285, 319, 394, 410, 425, 999}
+)
+
+_CODE = re.compile(r"Code:\s*(\d+)")
+
+
+def as_store_error(error: Exception, what: str) -> StoreError:
+    """Turn a driver's exception into ours.
+
+    Args:
+        error: what clickhouse-connect, chDB or the operating system raised.
+        what: what was being done, for the message ("insert into otlp_requests").
+
+    Returns:
+        `DataRefused`, `StoreUnreachable` or `StoreRefused`; its text is one line.
+    """
+    text = " ".join(str(error).split())
+    code = error_code(error)
+    if code in DATA_CODES:
+        return DataRefused(f"the store refused the data of {what}: {text}", code)
+    if code == 0 or code in TRANSIENT_CODES:
+        return StoreUnreachable(f"the store could not {what}: {text}")
+    return StoreRefused(f"the store refused to {what}: {text}", code)
+
+
+def error_code(error: BaseException) -> int:
+    """Find ClickHouse's error code in an exception: its attribute, else its text; 0 if there is none."""
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return code
+    found = _CODE.search(str(error))
+    return int(found.group(1)) if found else 0
