@@ -1,1 +1,34 @@
-"""Observability for WebSocket handshakes."""
+"""Shows which WebSocket handshakes race, why, and whether waiting helps.
+
+``acceptfirst.instrument(app)`` is all a FastAPI, Starlette or other ASGI application needs; the other names are for an
+application that wants to say when it is ready, or to ask.
+"""
+
+from acceptfirst.calls import coordinator, explain, identify, phase, ready
+from acceptfirst.coordinator import HandshakeCoordinator
+from acceptfirst.detector import RaceConditionDetector, RaceConditionPattern
+from acceptfirst.instrument import instrument, uninstrument
+from acceptfirst.lifecycle import ApplicationConnectionState
+from acceptfirst.middleware import AcceptFirstMiddleware, ConfigurationError
+from acceptfirst.policy import Policy, PolicyError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AcceptFirstMiddleware",
+    "ApplicationConnectionState",
+    "ConfigurationError",
+    "HandshakeCoordinator",
+    "Policy",
+    "PolicyError",
+    "RaceConditionDetector",
+    "RaceConditionPattern",
+    "__version__",
+    "coordinator",
+    "explain",
+    "identify",
+    "instrument",
+    "phase",
+    "ready",
+    "uninstrument",
+]

@@ -94,6 +94,7 @@ class Pattern:
     remedy: str
     delay_helps: DelayHelps
     fixed_by: FixedBy
+    caused_by: str
     matches: tuple[Match, ...]
     supersedes: tuple[str, ...] = ()
 
@@ -108,14 +109,21 @@ _Candidates = list[tuple[Pattern, list[Match]]]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Patterns in the order of their numbers, looked up by name."""
+    """Patterns in the order of their numbers, looked up by name.
+
+    Attributes:
+        patterns: all of them.
+        supersedable: names that a later event may explain away, so nobody should report them before the end.
+    """
 
     patterns: tuple[Pattern, ...]
     _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
+    supersedable: frozenset[str] = field(init=False, repr=False, compare=False)
     _remembered: dict[str, _Candidates] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
+        object.__setattr__(self, "supersedable", frozenset(name for p in self.patterns for name in p.supersedes))
 
     def __getitem__(self, name: str) -> Pattern:
         return self._by_name[name]

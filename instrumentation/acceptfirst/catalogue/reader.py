@@ -118,9 +118,16 @@ def _pattern(entry: dict[str, Any], place: str) -> Pattern:
         remedy=entry["remedy"],
         delay_helps=entry["delay_helps"],
         fixed_by=entry["fixed_by"],
+        caused_by=_causes(entry.get("caused_by", "C"), place),
         matches=tuple(_match(match, place) for match in matches),
         supersedes=tuple(entry.get("supersedes", ())),
     )
+
+
+def _causes(letters: Any, place: str) -> str:
+    if not isinstance(letters, str) or not letters or set(letters) - set(ALPHABET):
+        raise CatalogueError(f"{place}: expected caused_by to be letters of {''.join(ALPHABET)}, but got {letters!r}")
+    return letters
 
 
 def _match(entry: dict[str, Any], place: str) -> Match:

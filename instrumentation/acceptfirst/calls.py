@@ -1,0 +1,99 @@
+"""What an application may call about its own connection.
+
+Each takes a Starlette WebSocket or an ASGI scope, and does nothing outside an instrumented connection, so that code
+which uses them runs the same with and without AcceptFirst.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from types import TracebackType
+from typing import Any, Final, Self
+
+from acceptfirst.connection import NS_PER_MS, SCOPE_KEY, Connection
+from acceptfirst.coordinator import HandshakeCoordinator
+from acceptfirst.diagnosis import explain as explain_connection
+from acceptfirst.environment import resolve_environment
+from acceptfirst.middleware import COORDINATOR_KEY
+
+HASH_KEY_VARIABLE: Final = "ACCEPTFIRST_HASH_KEY"
+_process_key: Final = os.urandom(32)
+
+
+def current(connection: Any) -> Connection | None:
+    """The record of a connection, ``None`` where it is not instrumented."""
+    scope = getattr(connection, "scope", connection)
+    record = scope.get(SCOPE_KEY) if hasattr(scope, "get") else None
+    return record if isinstance(record, Connection) else None
+
+
+def ready(connection: Any) -> None:
+    """Say that messages can be handled from now on; before accept it is remembered."""
+    if (record := current(connection)) is not None:
+        record.say_ready()
+
+
+class phase:  # noqa: N801 - used as a statement: ``with acceptfirst.phase(websocket, "auth"):``
+    """A named step of getting ready, timed.
+
+    Args:
+        connection: a WebSocket or a scope.
+        name: what spans carry, as in ``acceptfirst.phase.<name>.duration_ms``.
+        receives: whether this step itself receives messages (an authentication message); then the gate lets the task
+            that entered it through, and no other.
+    """
+
+    def __init__(self, connection: Any, name: str, *, receives: bool = False) -> None:
+        self._record = current(connection)
+        self._name = name
+        self._receives = receives
+        self._started_ns = 0
+
+    def __enter__(self) -> Self:
+        self._started_ns = time.perf_counter_ns()
+        if self._record is not None:
+            self._record.phase_began(receives=self._receives)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._record is not None:
+            duration_ms = (time.perf_counter_ns() - self._started_ns) / NS_PER_MS
+            self._record.phase_ended(self._name, duration_ms, receives=self._receives)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+def coordinator(connection: Any) -> HandshakeCoordinator:
+    """The coordinator of this connection; one that is bound to nothing outside an instrumented connection."""
+    record = current(connection)
+    if record is None:
+        return HandshakeCoordinator(resolve_environment())
+    make: Any = record.scope[COORDINATOR_KEY]
+    made: HandshakeCoordinator = make(record)
+    return made
+
+
+def identify(connection: Any, user: str) -> None:
+    """Keep a keyed hash of who is connected: enough to count users, not enough to name one.
+
+    The key is ``ACCEPTFIRST_HASH_KEY``; without it each process draws its own, and hashes of two processes differ.
+    """
+    if (record := current(connection)) is not None:
+        key = os.environ.get(HASH_KEY_VARIABLE, "").encode() or _process_key
+        record.user_hash = hashlib.blake2b(user.encode(), key=key[:64], digest_size=16).hexdigest()
+
+
+def explain(connection: Any) -> str:
+    """The connection's timeline so far, as text; empty outside an instrumented connection."""
+    record = current(connection)
+    return "" if record is None else explain_connection(record)

@@ -1,0 +1,565 @@
+"""The record of one connection: what happened to it, in order, and what that means for its state.
+
+One object for each connection, made by the middleware and reached through the connection's own copy of the scope;
+nothing here is shared between connections but the ``Observers`` that are told.
+
+Rule 1: an event is recorded after it happened (accept *returned*, send *failed*), never before.
+Rule 2: nothing here awaits, and nothing here raises into the application: each method that the application's path
+calls is fail-safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from acceptfirst.asgi import Scope
+from acceptfirst.catalogue import Catalogue, Evidence, Pattern
+from acceptfirst.error_kind import error_kind
+from acceptfirst.failsafe import failsafe
+from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.lifecycle import Trigger, require_transition
+from acceptfirst.policy import Policy
+from acceptfirst.signature import Signature
+from acceptfirst.sites import Site
+
+SCOPE_KEY: Final = "acceptfirst.connection"
+FLUSH_AFTER_CLOSED_S: Final = 5.0
+"""The last transition is exported when the application returns, but no later than this after CLOSED."""
+
+NS_PER_MS: Final = 1_000_000
+_SERVER_CLOSE_CODES: Final = frozenset({1011, 1012})
+
+
+class Transition(NamedTuple):
+    """One step of the lifecycle; times are Unix nanoseconds."""
+
+    sequence: int
+    old: State
+    new: State
+    entered_ns: int
+    left_ns: int
+    trigger: Trigger
+
+
+class Violation(NamedTuple):
+    """A pattern that this connection showed; times are Unix nanoseconds."""
+
+    pattern: Pattern
+    caused_ns: int
+    at_ns: int
+
+
+class Observers(Protocol):
+    """What is told about a connection. Implementations may fail: the connection goes on."""
+
+    def opened(self, connection: Connection) -> None:
+        """The server handed the connection over."""
+
+    def transitioned(self, connection: Connection, transition: Transition) -> None:
+        """A transition happened."""
+
+    def violated(self, connection: Connection, violation: Violation) -> None:
+        """A pattern was found, once for each pattern and connection."""
+
+    def finished(self, connection: Connection) -> None:
+        """The application returned, or CLOSED is some seconds ago: the signature is as long as it gets."""
+
+
+class Connection:
+    """One WebSocket connection, from the server's call to the application's return."""
+
+    __slots__ = (
+        "_catalogue",
+        "_flush_timer",
+        "_moved",
+        "_observers",
+        "_reported",
+        "_started_monotonic_ns",
+        "_timers",
+        "_unconfirmed",
+        "accepted_object",
+        "admitted_task",
+        "asgi_calls",
+        "close_code",
+        "close_initiator",
+        "coordinator",
+        "delay_applied_ms",
+        "drawn",
+        "entered_ns",
+        "error",
+        "finished",
+        "gate",
+        "gate_mode",
+        "id",
+        "last_frame_ns",
+        "messages_early",
+        "messages_received",
+        "messages_sent",
+        "moments",
+        "open_phases",
+        "opened_on_delay",
+        "phases_ms",
+        "phases_seen",
+        "policy",
+        "readiness_mode",
+        "ready_said",
+        "receives_pending",
+        "scope",
+        "signature",
+        "sites",
+        "started_ns",
+        "state",
+        "timed_out",
+        "trace",
+        "transitions",
+        "user_hash",
+    )
+
+    def __init__(
+        self,
+        *,
+        scope: Scope,
+        policy: Policy,
+        readiness_mode: str,
+        gate_mode: str,
+        catalogue: Catalogue,
+        observers: Observers,
+        trace: Any = None,
+    ) -> None:
+        self.started_ns = self.entered_ns = time.time_ns()
+        self._started_monotonic_ns = time.perf_counter_ns()
+        self.id = (self.started_ns // NS_PER_MS).to_bytes(6, "big") + os.urandom(10)
+        self.scope = scope
+        self.policy = policy
+        self.readiness_mode = readiness_mode
+        self.gate_mode = gate_mode
+        self.trace = trace
+        self.drawn = is_drawn(self.id, policy.sample_rate)
+        self.state = State.INITIALIZING
+        self.signature = Signature()
+        self.transitions: list[Transition] = []
+        self.moments: dict[str, int] = {}
+        self.sites: dict[str, Site] = {}
+        self.phases_ms: dict[str, float] = {}
+        self.open_phases = 0
+        self.phases_seen = False
+        self.admitted_task: asyncio.Task[Any] | None = None
+        self.asgi_calls = 0
+        self.receives_pending = 0
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.messages_early = 0
+        self.last_frame_ns = 0
+        self.close_code: int | None = None
+        self.close_initiator = "none"
+        self.delay_applied_ms = 0.0
+        self.error: BaseException | None = None
+        self.accepted_object: int | None = None
+        self.ready_said = False
+        self.opened_on_delay = False
+        self.timed_out = False
+        self.finished = False
+        self.user_hash: str | None = None
+        self.coordinator: Any = None
+        self.gate: Any = None
+        self._catalogue = catalogue
+        self._observers = observers
+        self._reported: set[str] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._moved: list[Callable[[], None]] = []
+        self._unconfirmed = 0
+
+    # -- what others read ---------------------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """Unix nanoseconds that never run backwards within this connection, whatever the wall clock does."""
+        return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
+
+    @property
+    def route(self) -> str:
+        """The route's template (``/ws/{room}``), empty where the framework tells none: a path may hold secrets."""
+        return str(getattr(self.scope.get("route"), "path", "") or "")
+
+    @property
+    def attempt(self) -> int:
+        """The readiness attempt that is under way, 0-based."""
+        return int(getattr(self.coordinator, "attempt", 0))
+
+    @property
+    def outcome(self) -> str:
+        """How the handshake ended, or ``open``."""
+        if "G" in self.moments:
+            return "ready"
+        last = self.transitions[-1].trigger if self.state in (State.ERROR, State.CLOSED) else None
+        if last is None:
+            return "open"
+        if last is Trigger.RETURN:
+            return "failed" if "A" not in self.moments else "abandoned" if "D" in self.moments else "rejected"
+        return _OUTCOMES[last]
+
+    def since_ms(self, letter: str, until_ns: int) -> float | None:
+        """Milliseconds from the first event of this letter, ``None`` where there was none."""
+        moment = self.moments.get(letter)
+        return None if moment is None else (until_ns - moment) / NS_PER_MS
+
+    def evidence(self) -> Evidence:
+        """What this connection has shown so far."""
+        disconnected = self.moments.get("D")
+        return Evidence(
+            signature=str(self.signature),
+            connected_ms=self.since_ms("C", self.moments["A"]) if "A" in self.moments else None,
+            dwell_ms=self.since_ms("A", disconnected) if disconnected else None,
+            idle_ms=(disconnected - self.last_frame_ns) / NS_PER_MS if disconnected and self.last_frame_ns else None,
+            close_code=self.close_code,
+            messages_early=self.messages_early,
+            readiness_mode=self.readiness_mode,
+            error_kind=error_kind(self.error) if self.error else None,
+        )
+
+    def patterns_now(self) -> tuple[Pattern, ...]:
+        """The patterns that the events so far show."""
+        return self._catalogue.match(self.evidence())
+
+    def on_move(self, callback: Callable[[], None]) -> None:
+        """Call back after each further transition; the callback must not raise."""
+        self._moved.append(callback)
+
+    # -- receive ------------------------------------------------------------------------------------------------------
+
+    @failsafe
+    def receive_began(self) -> None:
+        """The application called ``receive()``."""
+        self.asgi_calls += 1
+        self.receives_pending += 1
+        if self.receives_pending > 1:
+            self._happened("O")
+            self._detect()
+        if self.state is State.CONNECTED and self.readiness_mode == "auto":
+            self._become_ready()
+
+    @failsafe
+    def receive_raised(self) -> None:
+        """``receive()`` raised or was cancelled: nothing was delivered."""
+        self.receives_pending -= 1
+        if self.state is State.INITIALIZING:
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
+
+    @failsafe
+    def received(self, kind: str, code: Any = None) -> None:
+        """``receive()`` returned a message of this ASGI type; ``code`` is a disconnect's close code."""
+        self.receives_pending -= 1
+        if kind == "websocket.receive":
+            self._message_received()
+        elif kind == "websocket.connect":
+            self._connect_delivered()
+        elif kind == "websocket.disconnect":
+            self._disconnect_delivered(code)
+
+    def _connect_delivered(self) -> None:
+        self._happened("C")
+        if self.state is State.INITIALIZING:
+            self.policy = self.policy.for_route(self.route)
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
+            self._after(self.policy.handshake_timeout_ms, self._handshake_timed_out)
+
+    def _message_received(self) -> None:
+        self.messages_received += 1
+        self.signature.add("R")
+        self.last_frame_ns = self.now_ns()
+        if self.messages_received == 1:
+            self.moments["R"] = self.last_frame_ns
+        if self.readiness_mode != "auto" and not self.ready_said:
+            self._message_before_ready()
+
+    def _message_before_ready(self) -> None:
+        if self.admitted_task is not None and self.admitted_task is asyncio.current_task():
+            return  # the application asked for this one while it was getting ready: an authentication message
+        if self.state is State.CONNECTED or self.open_phases:
+            self.messages_early += 1
+            self._detect()
+        else:
+            self._unconfirmed += 1  # only a later ready() can tell that it was too early
+
+    @failsafe
+    def message_waited(self) -> None:
+        """In ``auto`` mode: a message was there before the application asked for it."""
+        self.messages_early += 1
+
+    def _disconnect_delivered(self, code: Any) -> None:
+        again = "D" in self.moments
+        self._happened("D")
+        if not again and "X" not in self.moments:
+            self.close_code = code if isinstance(code, int) else 1005
+            self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
+        self._close(Trigger.DISCONNECT)
+        self._detect()
+
+    # -- send ---------------------------------------------------------------------------------------------------------
+
+    @failsafe
+    def send_began(self, kind: str) -> None:
+        """The application called ``send()`` with a message of this ASGI type."""
+        self.asgi_calls += 1
+        if self.state is State.INITIALIZING:
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
+            self.moments.setdefault("C", self.entered_ns)
+        if kind == "websocket.http.response.start":
+            self._happened("N")
+
+    @failsafe
+    def sent(self, kind: str, message: Any) -> None:
+        """``send()`` returned."""
+        if kind == "websocket.send":
+            self.messages_sent += 1
+            self.signature.add("S")
+            self.last_frame_ns = self.now_ns()
+            if self.state in _ENDED or "A" not in self.moments:
+                self._detect()
+        elif kind == "websocket.accept":
+            self._accept_returned()
+        elif kind == "websocket.close":
+            self._close_returned(message.get("code", 1000))
+        elif kind == "websocket.http.response.body" and not message.get("more_body", False):
+            self._close(Trigger.DENIAL)
+
+    @failsafe
+    def send_failed(self, kind: str) -> None:
+        """``send()`` raised; a cancellation is not a failure and is not told."""
+        letter = _FAILED.get(kind)
+        if letter:
+            self._happened(letter)
+            self._detect()
+
+    def _accept_returned(self) -> None:
+        self._happened("A")
+        if self.state is not State.HANDSHAKE_PENDING:
+            self._detect()
+            return
+        self._move(State.CONNECTED, Trigger.ACCEPT)
+        self.last_frame_ns = self.entered_ns
+        if self.readiness_mode in ("auto", "blind"):
+            self._cancel_timers()
+        if self.ready_said and self.readiness_mode not in ("auto", "blind"):
+            self._become_ready()
+        elif self.readiness_mode == "blind":
+            self.delay_applied_ms = self.policy.delay_ms(self.attempt)
+            self._after(self.delay_applied_ms, self._delay_over)
+
+    def _close_returned(self, code: Any) -> None:
+        if self.state not in _ENDED and "D" not in self.moments:
+            self.close_code = code if isinstance(code, int) else 1000
+            self.close_initiator = "application"
+        self._happened("X")
+        self._close(Trigger.CLOSE)
+        self._detect()
+
+    # -- readiness ----------------------------------------------------------------------------------------------------
+
+    @failsafe
+    def say_ready(self) -> None:
+        """The application says that it can handle messages now."""
+        if self.ready_said:
+            return
+        self.ready_said = True
+        if self.readiness_mode in ("auto", "blind"):
+            self._ready_in_the_shadow()
+        elif self.state is State.CONNECTED:
+            self._become_ready()
+
+    def _ready_in_the_shadow(self) -> None:
+        """Nobody waits for this readiness, but it tells how long waiting would have had to be."""
+        now_ns = self.now_ns()
+        self.phases_ms["ready"] = self.since_ms("A", now_ns) or 0.0
+        self._happened("P")
+        if self.readiness_mode == "blind" and self._unconfirmed:
+            self.messages_early += self._unconfirmed
+            self._detect()
+
+    @failsafe
+    def phase_began(self, *, receives: bool) -> None:
+        """A phase of the application's own getting ready began; one that receives admits the task it runs in."""
+        self.phases_seen = True
+        if receives:
+            self.admitted_task = asyncio.current_task()
+        else:
+            self.open_phases += 1
+
+    @failsafe
+    def phase_ended(self, name: str, duration_ms: float, *, receives: bool) -> None:
+        """A phase ended, whether well or not; phases of one name add up."""
+        if receives:
+            self.admitted_task = None
+        else:
+            self.open_phases -= 1
+        self.phases_ms[name] = self.phases_ms.get(name, 0.0) + duration_ms
+        self._happened("P")
+
+    def _become_ready(self) -> None:
+        self._happened("G")
+        self._cancel_timers()
+        self._move(State.READY_FOR_MESSAGES, Trigger.READY)
+
+    @failsafe
+    def _delay_over(self) -> None:
+        if self.state is State.CONNECTED:
+            self.opened_on_delay = True
+            self._become_ready()
+
+    @failsafe
+    def _handshake_timed_out(self) -> None:
+        if self.state in (State.HANDSHAKE_PENDING, State.CONNECTED):
+            self.timed_out = True
+            self._happened("T")
+            self._detect()
+            self._notify_moved()
+
+    @failsafe
+    def fail(self, trigger: Trigger) -> None:
+        """The handshake is given up: ERROR; whoever gives it up also ends it."""
+        if self.state not in _ENDED:
+            self._move(State.ERROR, trigger)
+
+    @failsafe
+    def closed_for_the_application(self, code: int) -> None:
+        """The gate closed the connection in the application's place, since it was not ready in time."""
+        self.fail(Trigger.TIMEOUT)
+        self.close_code = code
+        self.close_initiator = "server"
+        self._close(Trigger.TIMEOUT)
+
+    # -- the framework's guards ---------------------------------------------------------------------------------------
+
+    def guard_refused(self, letter: str) -> tuple[Pattern, ...]:
+        """The framework refused an attempt before any ASGI call.
+
+        Args:
+            letter: of the attempt: R, S, A or X.
+
+        Returns:
+            The patterns that this guard has shown; where it shows nothing new, all that hold.
+        """
+        before = self.patterns_now()
+        self.signature.add_guard(letter)
+        after = self._detect()
+        return tuple(pattern for pattern in after if pattern not in before) or after
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    @failsafe
+    def returned(self) -> None:
+        """The application returned."""
+        self._happened("Z")
+        self._close(Trigger.RETURN)
+        self.finish()
+
+    @failsafe
+    def raised(self, error: BaseException) -> None:
+        """An exception left the application."""
+        self.error = error
+        self._happened("E")
+        if self.state not in _ENDED:
+            self._move(State.ERROR, Trigger.EXCEPTION)
+        self._close(Trigger.EXCEPTION)
+        self.finish()
+
+    @failsafe
+    def finish(self) -> None:
+        """Judge the whole signature and let the last transition go; the second call does nothing."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        self._detect(final=True)
+        if self.finished:
+            return
+        self.finished = True
+        self._cancel_timers()
+        self._observers.finished(self)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _happened(self, letter: str) -> None:
+        self.signature.add(letter)
+        self.moments.setdefault(letter, self.now_ns())
+
+    def _close(self, trigger: Trigger) -> None:
+        if self.state is State.CLOSED:
+            return
+        self._cancel_timers()
+        self._move(State.CLOSED, trigger)
+        self._flush_timer = self._later(FLUSH_AFTER_CLOSED_S, self.finish)
+
+    def _move(self, new: State, trigger: Trigger) -> None:
+        if self.state is State.INITIALIZING and new in (State.CONNECTED, State.ERROR):
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)  # of zero length: a failure before any event
+        require_transition(self.state, new)
+        left_ns = self.now_ns()
+        transition = Transition(len(self.transitions), self.state, new, self.entered_ns, left_ns, trigger)
+        self.state = new
+        self.entered_ns = left_ns
+        self.transitions.append(transition)
+        self._tell(self._observers.transitioned, transition)
+        self._notify_moved()
+
+    def _notify_moved(self) -> None:
+        for callback in self._moved:
+            callback()
+
+    @failsafe
+    def _tell(self, observer: Callable[[Connection, Any], None], told: Transition | Violation) -> None:
+        observer(self, told)
+
+    def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
+        """Report what the events show now; what a later event may explain away waits for the end."""
+        patterns = self.patterns_now()
+        for pattern in patterns:
+            if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
+                self._reported.add(pattern.name)
+                self._tell(self._observers.violated, self._violation(pattern))
+        return patterns
+
+    def _violation(self, pattern: Pattern) -> Violation:
+        at_ns = self.now_ns()
+        causes = [self.moments[letter] for letter in pattern.caused_by if letter in self.moments]
+        return Violation(pattern, min(causes, default=self.started_ns), at_ns)
+
+    def _after(self, delay_ms: float, callback: Callable[[], object]) -> None:
+        timer = self._later(delay_ms / 1000, callback)
+        if timer is not None:
+            self._timers.append(timer)
+
+    def _later(self, delay_s: float, callback: Callable[[], object]) -> asyncio.TimerHandle | None:
+        try:
+            return asyncio.get_running_loop().call_later(delay_s, callback)
+        except RuntimeError:  # another event loop (trio) runs this application: its timers are not ours to use
+            return None
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+_ENDED: Final = frozenset({State.ERROR, State.CLOSED})
+_FAILED: Final = {"websocket.accept": "a", "websocket.send": "s", "websocket.close": "x"}
+_OUTCOMES: Final = {
+    Trigger.TIMEOUT: "timed_out",
+    Trigger.EXCEPTION: "failed",
+    Trigger.DENIAL: "rejected",
+    Trigger.CLOSE: "rejected",
+    Trigger.DISCONNECT: "abandoned",
+}
+
+
+def is_drawn(connection_id: bytes, rate: float) -> bool:
+    """Whether a connection is in a sample, told by the random half of its id, so that every process agrees.
+
+    Args:
+        connection_id: 16 bytes.
+        rate: share that is drawn, 0 to 1.
+    """
+    return int.from_bytes(connection_id[8:], "big") < rate * 2.0**64

@@ -1,0 +1,36 @@
+"""What kind of exception left the application: told from its type, never from its text."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+ErrorKind = Literal["dependency", "client_gone", "application"]
+
+# By name, because none of these libraries may be imported here and most are not installed.
+_CLIENT_GONE: Final = frozenset({"ClientDisconnected", "WebSocketDisconnect", "ConnectionClosed", "Disconnected"})
+_DEPENDENCY: Final = frozenset(
+    {
+        "ConnectionError",
+        "TimeoutError",
+        "gaierror",
+        "OperationalError",
+        "InterfaceError",
+        "TransportError",
+        "PoolTimeout",
+    }
+)
+
+
+def error_kind(error: BaseException) -> ErrorKind:
+    """Sort an exception by the names in its class hierarchy.
+
+    Returns:
+        ``client_gone`` when the server or the framework reports that the peer is away, ``dependency`` when something
+        that the application calls could not be reached, else ``application``.
+    """
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & _CLIENT_GONE:
+        return "client_gone"
+    if names & _DEPENDENCY:
+        return "dependency"
+    return "application"
