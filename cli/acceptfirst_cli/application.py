@@ -1,0 +1,67 @@
+"""The verbs, as one table; a verb's module is imported when it is called, so ``--help`` pays for none of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+import click
+import typer
+import typer.main
+
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("acceptfirst_cli.verbs.demo:run", "Run the incident, find its causes, tune them away, show the proof."),
+    "serve": ("acceptfirst_cli.verbs.serve:run", "Collect spans over OTLP, store them, answer questions about them."),
+    "classify": ("acceptfirst_cli.verbs.classify:run", "Name the races in what is stored."),
+    "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
+    "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
+    "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
+    "policy": ("acceptfirst_cli.verbs.policy:app", "Show a policy, or propose one from recommendations."),
+}
+"""Verb: where it lives (a function, or a group of them), and its line in the overview."""
+
+
+class LazyVerbs(click.Group):
+    """A group whose commands are named in ``VERBS`` and imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order of the table, which is the order in which a newcomer meets them."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a verb, imported now."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        location, summary = VERBS[cmd_name]
+        module_name, attribute = location.split(":")
+        return _command(cmd_name, getattr(importlib.import_module(module_name), attribute), summary)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, from the table alone."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+def _command(name: str, target: Any, summary: str) -> click.Command:
+    if isinstance(target, typer.Typer):
+        group = typer.main.get_command(target)
+        group.name = name
+        group.help = group.help or summary
+        return group
+    application = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    application.command(name, help=target.__doc__ or summary)(target)
+    command = typer.main.get_command(application)
+    command.name = name
+    return command
+
+
+def build() -> click.Group:
+    """The whole command line."""
+    return LazyVerbs(
+        name="acceptfirst",
+        help="Shows which WebSocket handshakes race, why, and tunes the race away, with proof.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
