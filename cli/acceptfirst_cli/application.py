@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
-import click
 import typer
+import typer.core
 import typer.main
+
+from acceptfirst_cli.errors import CommandError, ExitCode
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("acceptfirst_cli.verbs.demo:run", "Run the incident, find its causes, tune them away, show the proof."),
@@ -21,15 +23,15 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 """Verb: where it lives (a function, or a group of them), and its line in the overview."""
 
 
-class LazyVerbs(click.Group):
+class LazyVerbs(typer.core.TyperGroup):
     """A group whose commands are named in ``VERBS`` and imported when they are needed."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """The verbs in the order of the table, which is the order in which a newcomer meets them."""
         del ctx
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any | None:
         """The command of a verb, imported now."""
         del ctx
         if cmd_name not in VERBS:
@@ -38,14 +40,21 @@ class LazyVerbs(click.Group):
         module_name, attribute = location.split(":")
         return _command(cmd_name, getattr(importlib.import_module(module_name), attribute), summary)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; an interruption keeps its own exit code, which the framework would make a plain failure."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise CommandError("interrupted", ExitCode.INTERRUPTED) from None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The overview, from the table alone."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
 
 
-def _command(name: str, target: Any, summary: str) -> click.Command:
+def _command(name: str, target: Any, summary: str) -> Any:
     if isinstance(target, typer.Typer):
         group = typer.main.get_command(target)
         group.name = name
@@ -58,10 +67,11 @@ def _command(name: str, target: Any, summary: str) -> click.Command:
     return command
 
 
-def build() -> click.Group:
+def build() -> LazyVerbs:
     """The whole command line."""
     return LazyVerbs(
         name="acceptfirst",
+        rich_markup_mode=None,
         help="Shows which WebSocket handshakes race, why, and tunes the race away, with proof.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -27,37 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    import click  # noqa: PLC0415 - may be missing: see above
-
-    from acceptfirst_cli.application import build  # noqa: PLC0415 - the same
+    from acceptfirst_cli.application import build  # noqa: PLC0415 - may be missing: see above
+    from acceptfirst_store.errors import StoreError  # noqa: PLC0415 - the same
 
     try:
-        result = build().main(arguments, prog_name="acceptfirst", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _end("interrupted", ExitCode.INTERRUPTED)
-    except KeyboardInterrupt:
-        return _end("interrupted", ExitCode.INTERRUPTED)
-    except click.exceptions.ClickException as error:
-        error.show()
-        return int(error.exit_code)
-    except click.exceptions.Exit as error:
-        return int(error.exit_code)
+        build()(arguments, prog_name="acceptfirst")
+    except SystemExit as end:  # how the framework ends every command, a good one included
+        return end.code if isinstance(end.code, int) else ExitCode.OK
     except CommandError as error:
         return _end(str(error), error.exit_code)
+    except StoreError as error:
+        return _end(str(error), ExitCode.UNREACHABLE)
     except BrokenPipeError:  # the reader of our output has had enough
         sys.stderr.close()
-        return ExitCode.OK
-    except Exception as error:
-        return _store_error(error)
-    return int(result) if isinstance(result, int) else ExitCode.OK
-
-
-def _store_error(error: Exception) -> int:
-    from acceptfirst_store.errors import StoreError  # noqa: PLC0415 - may be missing: see above
-
-    if isinstance(error, StoreError):
-        return _end(str(error), ExitCode.UNREACHABLE)
-    raise error
+    return ExitCode.OK
 
 
 def _end(message: str, code: ExitCode) -> int:
