@@ -128,7 +128,7 @@ class Database:
                 f"{DATABASE}.{REQUEST_TABLE}",
                 insert_block=body,
                 fmt="ProtobufSingle",
-                settings=request_settings(token),
+                settings=request_settings(token, embedded=self.address.path is not None),
             )
 
     def sibling(self) -> Database:

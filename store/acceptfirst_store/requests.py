@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
+import pathlib
 from typing import Any
 
 REQUEST_TABLE = "otlp_requests"
+MESSAGE = "TraceRequest"
+SCHEMA_PATH = pathlib.Path(__file__).with_name("otlp_request.proto")
 
 
-def request_settings(token: str) -> dict[str, Any]:
+def request_settings(token: str, *, embedded: bool) -> dict[str, Any]:
     """Return the settings under which a body of requests is inserted.
 
     Synchronous, since an asynchronous insert answers before it is stored and ignores tokens; and with tokens carried
     through every dependent view, so that a repeated batch adds nothing at any level.
+
+    Args:
+        token: the insert's deduplication token.
+        embedded: the store is chDB, which shares our file system.
     """
     return {
-        "format_schema_source": "string",
-        "format_schema": request_schema(),
-        "format_schema_message_name": "TraceRequest",
+        **(_schema_as_file() if embedded else _schema_as_text()),
         "input_format_protobuf_oneof_presence": 1,
         "async_insert": 0,
         "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -27,7 +31,17 @@ def request_settings(token: str) -> dict[str, Any]:
 
 
 @functools.cache
-def request_schema() -> str:
-    """Return otlp_request.proto without its comments: it travels with each insert."""
-    text = importlib.resources.files("acceptfirst_store").joinpath("otlp_request.proto").read_text()
-    return "\n".join(line for line in text.splitlines() if line and not line.startswith("//"))
+def _schema_as_text() -> dict[str, str]:
+    """Send the schema, without its comments, with each insert: a server can't see our files."""
+    text = SCHEMA_PATH.read_text()
+    return {
+        "format_schema_source": "string",
+        "format_schema": "\n".join(line for line in text.splitlines() if line and not line.startswith("//")),
+        "format_schema_message_name": MESSAGE,
+    }
+
+
+@functools.cache
+def _schema_as_file() -> dict[str, str]:
+    """Point chDB at the file; given as text it would leave a `__cache__` folder in the working directory."""
+    return {"format_schema_source": "file", "format_schema": f"{SCHEMA_PATH}:{MESSAGE}"}

@@ -3,6 +3,7 @@
 -- Columns: environment, service, route, readiness_mode, gate, policy_version, last_seen, delay_applied_ms (the latest),
 --   handshakes (sum of weights), n (drawn rows), n_refused (the application closed it before it was ready: no race),
 --   n_violations (the application met its client too early), n_timed_out,
+--   accept_ms_max (connect delivered to accept returned, the longest),
 --   ready_us and ready_count (accept returned to ready, whole microseconds rounded up, and how many took that long),
 --   waited_us and waited_count (the same of those that never became ready, until they ended; rounded down).
 -- Only drawn handshakes: a weight of 0 is there because it had a violation, and would bias every quantile.
@@ -15,6 +16,7 @@ WITH
             environment, service, route, readiness_mode, gate, policy_version, weight, last_seen, delay_applied_ms,
             match(signature, '^[^G]*T') AS timed_out,
             toUnixTimestamp64Nano(connected_at) AS accepted_ns,
+            connected_ns / 1e6 AS accept_ms,
             multiIf(
                 timed_out, NULL,
                 mapContains(phases, 'ready'), ceil(round(phases['ready'] * 1000, 2)),
@@ -40,6 +42,7 @@ WITH
             toUInt64(coalesce(ready_us, floor(ended_us))) AS time_us,
             count() AS times, sum(weight) AS weights, max(last_seen) AS seen,
             argMax(delay_applied_ms, last_seen) AS delay_ms,
+            max(accept_ms) AS accept_longest_ms,
             countIf(violated) AS violations, countIf(timed_out) AS timeouts
         FROM accepted
         GROUP BY environment, service, route, readiness_mode, gate, policy_version, is_ready, refused, time_us
@@ -53,6 +56,7 @@ SELECT
     sumIf(times, refused) AS n_refused,
     sumIf(violations, NOT refused) AS n_violations,
     sumIf(timeouts, NOT refused) AS n_timed_out,
+    max(accept_longest_ms) AS accept_ms_max,
     groupArrayIf(time_us, is_ready) AS ready_us,
     groupArrayIf(times, is_ready) AS ready_count,
     groupArrayIf(time_us, NOT is_ready AND NOT refused) AS waited_us,
