@@ -83,10 +83,11 @@ class HandshakeCoordinator:
         while not self._is_decided(connection):
             moved.clear()
             try:
-                await asyncio.wait_for(moved.wait(), self._attempt_s(connection))
+                async with asyncio.timeout(self._attempt_s(connection)):
+                    await moved.wait()
             except TimeoutError:
                 self.attempt += 1
-        return connection.state.is_operational
+        return connection.state.is_operational and not connection.timed_out
 
     def _attempt_s(self, connection: Connection) -> float | None:
         """How long this attempt waits; the last one waits for whatever the handshake timeout leaves."""
@@ -96,6 +97,8 @@ class HandshakeCoordinator:
     @staticmethod
     def _is_decided(connection: Connection) -> bool:
         """In ``auto`` mode the first receive is the readiness, so accept is all there is to wait for."""
+        if connection.timed_out:
+            return True
         if connection.state is State.CONNECTED:
             return connection.readiness_mode == "auto"
         return connection.state not in (State.INITIALIZING, State.HANDSHAKE_PENDING)

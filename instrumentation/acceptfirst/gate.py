@@ -41,11 +41,22 @@ class HoldGate:
         self._closing: asyncio.Task[None] | None = None
         connection.on_move(self._moved)
 
-    async def receive(self) -> Message:
-        """The next message that the application may see now; waits for the gate where it may not."""
+    async def wait_until_open(self) -> None:
+        """Wait where the task that runs now may not receive yet."""
         if self._connection.state is State.CONNECTED and not self._may_pass():
             await self._wait()
-        return await self._next()
+
+    async def receive(self) -> Message:
+        """The next message: what was read ahead comes first."""
+        while not self._buffer:
+            if self._open.is_set() and self._reading is None:
+                return await self._receive()
+            reading = self._shared_reading()
+            await asyncio.wait({reading})  # a caller that is cancelled here leaves the message for the next one
+            if self._reading is reading:
+                self._reading = None
+                return reading.result()
+        return self._buffer.popleft()
 
     def accepted(self) -> None:
         """Accept returned, in the task that runs now."""
@@ -72,17 +83,6 @@ class HoldGate:
         if self._pump is None:
             self._pump = asyncio.create_task(self._read_ahead(), name="acceptfirst-gate")
         await self._open.wait()
-
-    async def _next(self) -> Message:
-        while not self._buffer:
-            if self._open.is_set() and self._reading is None:
-                return await self._receive()
-            reading = self._shared_reading()
-            await asyncio.wait({reading})  # a caller that is cancelled here leaves the message for the next one
-            if self._reading is reading:
-                self._reading = None
-                return reading.result()
-        return self._buffer.popleft()
 
     def _shared_reading(self) -> asyncio.Task[Message]:
         """The one read that is under way: while the gate is shut the pump and an admitted task both wait for it."""

@@ -219,6 +219,8 @@ class _Wire:
     async def receive(self) -> Message:
         """The application's ``receive``."""
         connection = self._connection
+        if self._gate is not None:
+            await self._gate.wait_until_open()  # before it counts as a receive: one that is held back races with none
         connection.receive_began()
         try:
             message = await self._next_message()

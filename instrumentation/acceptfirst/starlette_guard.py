@@ -87,6 +87,8 @@ def _site(connection: Connection, name: str, args: tuple[Any, ...]) -> Site | No
 async def _observed(connection: Connection, letter: str, site: Site | None, websocket: Any, attempt: Any) -> Any:
     calls_before = connection.asgi_calls
     moments_before = len(connection.moments)
+    if letter == "N" and site is not None:
+        connection.sites.setdefault("N", site)  # Starlette's Response sends by itself: its own lines would come first
     try:
         result = await attempt
     except BaseException as error:
