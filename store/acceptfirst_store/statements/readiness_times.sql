@@ -2,7 +2,7 @@
 -- Parameters: environment String ('' for all), since String, until String (ISO 8601, UTC; by the first span).
 -- Columns: environment, service, route, readiness_mode, gate, policy_version, last_seen, delay_applied_ms (the latest),
 --   handshakes (sum of weights), n (drawn rows), n_refused (the application closed it before it was ready: no race),
---   n_violations (the application met its client too early), n_timed_out,
+--   n_violations (the application met its client too early), n_timed_out, n_messaged (a client message came at all),
 --   accept_ms_max (connect delivered to accept returned, the longest),
 --   ready_us and ready_count (accept returned to ready, whole microseconds rounded up, and how many took that long),
 --   waited_us and waited_count (the same of those that never became ready, until they ended; rounded down).
@@ -26,6 +26,7 @@ WITH
             greatest(0, coalesce(dwell_ms * 1000,
                 (if(outcome = 'open', least(toUnixTimestamp64Nano(until_at), toUnixTimestamp64Nano(now64(9))),
                     toUnixTimestamp64Nano(last_seen)) - accepted_ns) / 1000)) AS ended_us,
+            messages_received > 0 AS messaged,
             isNull(ready_us) AND outcome = 'rejected' AS refused,
             if(readiness_mode = 'blind', coalesce(ready_us, ended_us) > delay_applied_ms * 1000,
                 messages_early > 0 OR timed_out) AS violated
@@ -43,7 +44,8 @@ WITH
             count() AS times, sum(weight) AS weights, max(last_seen) AS seen,
             argMax(delay_applied_ms, last_seen) AS delay_ms,
             max(accept_ms) AS accept_longest_ms,
-            countIf(violated) AS violations, countIf(timed_out) AS timeouts
+            countIf(violated) AS violations, countIf(timed_out) AS timeouts,
+            countIf(messaged) AS messaged_times
         FROM accepted
         GROUP BY environment, service, route, readiness_mode, gate, policy_version, is_ready, refused, time_us
     )
@@ -56,6 +58,7 @@ SELECT
     sumIf(times, refused) AS n_refused,
     sumIf(violations, NOT refused) AS n_violations,
     sumIf(timeouts, NOT refused) AS n_timed_out,
+    sumIf(messaged_times, NOT refused) AS n_messaged,
     max(accept_longest_ms) AS accept_ms_max,
     groupArrayIf(time_us, is_ready) AS ready_us,
     groupArrayIf(times, is_ready) AS ready_count,

@@ -1,0 +1,87 @@
+"""From recommendations to the policy file that the middleware reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
+from acceptfirst.policy import Policy, default_policy
+from acceptfirst_analysis.recommendation import Recommendation
+
+#: Verdicts that a policy can carry out; the others ask for code, for a look or for more handshakes.
+APPLICABLE: Final = frozenset({"gate", "delay", "poll"})
+
+
+def propose(
+    recommendations: Iterable[Recommendation], current: Mapping[str, Policy], *, version: str
+) -> dict[str, Policy]:
+    """The policies that carry the recommendations out, route by route.
+
+    Only routes with a verdict that a policy can carry out are changed, and each gets its own table: one route's gate is
+    no reason to touch its neighbours. A route that two services share gets the more patient of their settings.
+
+    Args:
+        recommendations: rows of ``recommend``.
+        current: the policies in force by environment; the default policy stands in where there is none.
+        version: of the policies that come out changed.
+
+    Returns:
+        Policies by environment, of each environment for which there is a recommendation and whose name is known.
+    """
+    policies: dict[str, Policy] = {}
+    for row in recommendations:
+        try:
+            environment = normalise_environment(row.environment)
+        except UnknownEnvironmentError:
+            continue  # the middleware could not be told to use it either
+        base = policies.get(environment) or current.get(environment) or default_policy(environment)
+        policies[environment] = _with(base, row, version) if row.verdict in APPLICABLE else base
+    return policies
+
+
+def _with(policy: Policy, row: Recommendation, version: str) -> Policy:
+    if not row.route:  # the spans named no route, so neither could the middleware: the environment's own table
+        return _applied(replace(policy, version=version), row)
+    before = policy.routes.get(row.route)
+    own = _applied(replace(before or policy, version=version, routes={}), row)
+    if before is not None and before.version == version:
+        own = _patient(before, own)
+    routes = {route: replace(other, version=version) for route, other in policy.routes.items()}
+    return replace(policy, version=version, routes={**routes, row.route: own})
+
+
+def _applied(policy: Policy, row: Recommendation) -> Policy:
+    timeout_ms = row.timeout_ms if row.timeout_ms is not None else policy.handshake_timeout_ms
+    if row.verdict == "gate":
+        return replace(policy, readiness_mode="event", gate="hold", handshake_timeout_ms=timeout_ms)
+    if row.verdict == "poll" and row.poll_interval_ms is not None:
+        return replace(
+            policy,
+            readiness_mode="polled",
+            gate="hold",
+            poll_interval_ms=row.poll_interval_ms,
+            handshake_timeout_ms=timeout_ms,
+        )
+    if row.verdict == "delay" and row.delay_ms is not None:
+        # A delay stands in for the event only in blind mode, and only a gate that holds waits for it. Nobody can tell a
+        # blind handshake that it is late, so its one wait is the whole delay and not the ladder.
+        return replace(
+            policy,
+            readiness_mode="blind",
+            gate="hold",
+            delay_ladder_ms=(row.delay_ms,),
+            handshake_timeout_ms=max(timeout_ms, row.delay_ms),
+        )
+    return policy
+
+
+def _patient(one: Policy, other: Policy) -> Policy:
+    """Two services on one route: hold if either must, wait as long as the slower."""
+    holding = one if one.gate == "hold" else other
+    return replace(
+        holding,
+        delay_ladder_ms=max(one.delay_ladder_ms, other.delay_ladder_ms, key=sum),
+        handshake_timeout_ms=max(one.handshake_timeout_ms, other.handshake_timeout_ms),
+    )

@@ -1,0 +1,246 @@
+"""From the store to recommendations, and from recommendations back into the store.
+
+Reads through named statements only, so it runs on an open database and on a collector's HTTP API alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from acceptfirst.catalogue import Catalogue, Pattern
+from acceptfirst_analysis.bounds import rate
+from acceptfirst_analysis.readiness import Stratum, StratumKey, strata_of
+from acceptfirst_analysis.recommendation import SCHEMA_VERSION, Recommendation, Settings
+from acceptfirst_analysis.verdict import judge
+from acceptfirst_analysis.window import Window
+from acceptfirst_analysis.wording import per_cent
+
+TABLE = "tuning_recommendations"
+STATUS_PROPOSED = "proposed"
+
+
+class StatementReader(Protocol):
+    """Whoever can run a named, reading statement."""
+
+    def statement_rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run the statement and return its rows."""
+        ...
+
+
+class RowWriter(Protocol):
+    """Whoever can insert rows into a table of the store."""
+
+    def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows that all have the keys of the first."""
+        ...
+
+
+class EnvironmentUnseenError(LookupError):
+    """An environment was asked for of which the range holds no handshake; names the ones that it does hold."""
+
+
+def recommend(
+    reader: StatementReader,
+    catalogue: Catalogue,
+    window: Window,
+    *,
+    environment: str = "",
+    settings: Settings | None = None,
+) -> list[Recommendation]:
+    """What to change in each environment × service × route.
+
+    Args:
+        reader: an open ``Database`` or a ``RemoteStore``.
+        catalogue: says of each classified pattern where its cure lies.
+        window: handshakes first seen in it.
+        environment: only this one; empty for all.
+        settings: objective, confidence and costs; ``None`` for the defaults.
+
+    Returns:
+        One row on the timing of each stratum, and one ``code_fix`` row behind it where a race was found that no waiting
+        cures. A stratum that says nothing on timing and has a ``code_fix`` is not repeated.
+
+    Raises:
+        EnvironmentUnseenError: when the environment has no handshake in the range but others have.
+        StoreError: when the store can't be read.
+    """
+    settings = settings or Settings()
+    parameters = {"environment": environment, **window.parameters}
+    handshakes = _handshakes_by_stratum(reader, parameters)
+    if environment and not handshakes:
+        _require_seen(reader, environment, window)
+    strata = {s.key: s for s in strata_of(reader.statement_rows("readiness_times", parameters))}
+    counts = reader.statement_rows("pattern_counts", parameters)
+    fixes = code_fixes(counts, handshakes, catalogue, settings, provisional=window.provisional)
+    return list(_merged(handshakes, strata, fixes, settings, provisional=window.provisional))
+
+
+def _merged(
+    keys: Iterable[StratumKey],
+    strata: Mapping[StratumKey, Stratum],
+    fixes: Mapping[StratumKey, Recommendation],
+    settings: Settings,
+    *,
+    provisional: bool,
+) -> Iterable[Recommendation]:
+    for key in keys:
+        stratum, fix = strata.get(key), fixes.get(key)
+        if stratum is not None and (stratum.times.n or fix is None):
+            yield judge(stratum, settings, provisional=provisional)
+        if fix is not None:
+            mode = stratum.readiness_mode if stratum is not None else fix.readiness_mode_seen
+            yield replace(fix, readiness_mode_seen=mode)
+
+
+def code_fixes(
+    counts: Sequence[Mapping[str, Any]],
+    handshakes: Mapping[StratumKey, Mapping[str, Any]],
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    provisional: bool,
+) -> dict[StratumKey, Recommendation]:
+    """For each stratum the most frequent race that no gate and no delay cures, with its remedy.
+
+    Args:
+        counts: rows of the statement ``pattern_counts``.
+        handshakes: rows of the statement ``handshake_summary`` by stratum: the denominators.
+        catalogue: the patterns.
+        settings: for the confidence of the rate's bound.
+        provisional: whether the range binds.
+    """
+    found: dict[StratumKey, list[Mapping[str, Any]]] = {}
+    for row in counts:
+        name = str(row["pattern_type"])
+        if name in catalogue and needs_code(catalogue[name]):
+            found.setdefault(_key(row), []).append(row)
+    return {
+        key: _code_fix(key, rows, handshakes.get(key, {}), catalogue, settings, provisional=provisional)
+        for key, rows in found.items()
+    }
+
+
+def needs_code(pattern: Pattern) -> bool:
+    """Whether neither a gate nor a delay cures it, so that somebody has to change the application."""
+    return not (pattern.fixed_by == "gate" and pattern.delay_helps in {"cures", "masks"})
+
+
+def _code_fix(
+    key: StratumKey,
+    rows: list[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    catalogue: Catalogue,
+    settings: Settings,
+    *,
+    provisional: bool,
+) -> Recommendation:
+    dominant = max(rows, key=lambda row: int(row["connections"]))
+    pattern = catalogue[str(dominant["pattern_type"])]
+    n = int(summary.get("n", 0))
+    share = rate(min(int(dominant["connections_drawn"]), n), n, settings.confidence)
+    others = ", ".join(f"{row['pattern_type']} ({row['connections']})" for row in rows if row is not dominant)
+    modes = [mode for mode in summary.get("readiness_modes", []) if mode]
+    return Recommendation(
+        environment=key[0],
+        service=key[1],
+        route=key[2],
+        verdict="code_fix",
+        readiness_mode_seen=str(modes[-1]) if modes else "",
+        slo=settings.slo,
+        confidence=settings.confidence,
+        violation_rate=share.share if n else None,
+        violation_rate_upper=share.high if n else None,
+        n=n,
+        pattern=pattern.name,
+        cost={"connections": int(dominant["connections"])},
+        rationale=_code_fix_rationale(pattern, int(dominant["connections"]), n, others),
+        provisional=provisional,
+        evidence={"examples": list(dominant["examples"]), "sentence": str(dominant["evidence"])},
+    )
+
+
+_WAITING = {
+    "cures": "A delay would cure it, but it belongs in the client.",
+    "masks": "A delay only hides it.",
+    "useless": "No delay helps.",
+    "worsens": "A delay makes it worse.",
+}
+
+
+def _code_fix_rationale(pattern: Pattern, connections: int, n: int, others: str) -> str:
+    share = f" of {n} ({per_cent(connections / n)})" if n >= connections > 0 else ""
+    tail = f" Also found here: {others}." if others else ""
+    return (
+        f"{pattern.title}: {connections}{share} handshakes. {pattern.cause} {_WAITING[pattern.delay_helps]} "
+        f"Fix: {pattern.remedy}{tail}"
+    )
+
+
+def _handshakes_by_stratum(
+    reader: StatementReader, parameters: Mapping[str, Any]
+) -> dict[StratumKey, Mapping[str, Any]]:
+    return {_key(row): row for row in reader.statement_rows("handshake_summary", parameters)}
+
+
+def _key(row: Mapping[str, Any]) -> StratumKey:
+    return (str(row["environment"]), str(row["service"]), str(row["route"]))
+
+
+def _require_seen(reader: StatementReader, environment: str, window: Window) -> None:
+    rows = reader.statement_rows("handshake_summary", {"environment": "", **window.parameters})
+    seen = sorted({str(row["environment"]) for row in rows})
+    if seen:
+        raise EnvironmentUnseenError(
+            f"expected an environment with handshakes in this range ({', '.join(seen)}), but got {environment!r}"
+        )
+
+
+def to_document(
+    recommendations: Sequence[Recommendation], window: Window, settings: Settings | None = None
+) -> dict[str, Any]:
+    """The JSON that ``recommend --json`` prints."""
+    settings = settings or Settings()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "window": {**window.parameters, "week": window.week, "provisional": window.provisional},
+        "settings": {"slo": settings.slo, "confidence": settings.confidence, "lambda_ms": settings.lambda_ms},
+        "recommendations": [row.to_row() for row in recommendations],
+    }
+
+
+def remember(writer: RowWriter, recommendations: Sequence[Recommendation], window: Window, *, now: datetime) -> None:
+    """Write the recommendations down, one row a question and range; asking again replaces the answer.
+
+    Args:
+        writer: an open ``Database``.
+        recommendations: what ``recommend`` returned for the window.
+        window: the range they speak about.
+        now: aware time of the writing.
+    """
+    writer.insert_rows(TABLE, [_stored(row, window, now) for row in recommendations])
+
+
+def _stored(row: Recommendation, window: Window, now: datetime) -> dict[str, Any]:
+    whole = row.to_row()
+    same = ("environment", "service", "route", "verdict", "readiness_mode_seen", "delay_ms", "timeout_ms", "slo")
+    also = ("poll_interval_ms", "ladder_ms", "confidence", "violation_rate", "violation_rate_upper", "rationale")
+    rest = ("delay_ms_estimate", "n", "n_missing", "provisional")
+    changes = {key: whole[key] for key in ("verdict", "delay_ms", "timeout_ms", "poll_interval_ms", "ladder_ms")}
+    return {
+        **{key: whole[key] for key in (*same, *also, *rest)},
+        "recommendation_id": row.identity(window.parameters),
+        "created_at": now,
+        "updated_at": now,
+        "pattern": row.pattern or "",
+        "cost": json.dumps(whole["cost"]),
+        "from_values": json.dumps(whole["from_values"]),
+        "to_values": json.dumps(changes),
+        "evidence": json.dumps(whole["evidence"]),
+        "window_start": window.since,
+        "window_end": window.until,
+        "status": STATUS_PROPOSED,
+    }

@@ -1,0 +1,1 @@
+"""The weekly report: gathered once, rendered as HTML, Markdown or JSON."""

@@ -1,0 +1,77 @@
+"""Numbers and verdicts as words of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from acceptfirst_analysis.bounds import Rate
+from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.report.model import Status
+from acceptfirst_analysis.wording import milliseconds, per_cent
+
+SETTING_VERDICTS: Final = frozenset({"gate", "delay", "poll"})
+
+DECIMAL_BELOW: Final = 10.0
+
+VERDICT_WORDS: Final = {
+    "gate": "gate on readiness",
+    "poll": "poll readiness",
+    "delay": "fixed delay",
+    "code_fix": "fix in the code",
+    "keep": "keep",
+    "cliff": "on a cliff",
+    "not_enough_evidence": "not enough evidence",
+}
+
+GLYPHS: Final = {"change": "▲", "fix": "◆", "fine": "●", "unknown": "○"}
+
+STATUS_WORDS: Final = {"change": "change", "fix": "fix the code", "fine": "fine", "unknown": "not enough evidence"}
+
+
+def count(value: float) -> str:
+    """``12,345``; below ten with one decimal where there is one."""
+    return f"{value:,.0f}" if value >= DECIMAL_BELOW or value == int(value) else f"{value:.1f}"
+
+
+def plural(number: int, noun: str, plural_noun: str = "") -> str:
+    """``1 fix``, ``2 fixes``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural_noun or noun + 's'}"
+
+
+def interval(share: Rate) -> str:
+    """``97.1 to 99.3 %`` of a share; empty where there is nothing to bound."""
+    return f"{100 * share.low:.3g} to {per_cent(share.high)}" if share.n else ""
+
+
+def verdict_sentence(rows: Sequence[Recommendation]) -> tuple[Status, str]:
+    """One environment in words, and the status that its glyph shows."""
+    changes = [row for row in rows if row.verdict in SETTING_VERDICTS]
+    fixes = [row for row in rows if row.verdict == "code_fix"]
+    kept = [row for row in rows if row.verdict == "keep"]
+    parts = []
+    if changes:
+        parts.append(f"{plural(len(changes), 'setting')} to change ({_kinds(changes)})")
+    if fixes:
+        parts.append(f"{plural(len(fixes), 'route')} to fix in the code, where no delay helps")
+    if kept:
+        parts.append(f"{plural(len(kept), 'route')} to leave as {'it is' if len(kept) == 1 else 'they are'}")
+    open_questions = len(rows) - len(changes) - len(fixes) - len(kept)
+    if open_questions:
+        parts.append(f"{plural(open_questions, 'route')} without enough evidence")
+    status: Status = "change" if changes else "fix" if fixes else "fine" if kept else "unknown"
+    return status, (", ".join(parts) or "no handshakes to judge") + "."
+
+
+def _kinds(rows: Sequence[Recommendation]) -> str:
+    kinds = dict.fromkeys(VERDICT_WORDS[row.verdict] for row in rows)
+    return ", ".join(kinds)
+
+
+def delay_text(row: Recommendation) -> str:
+    """What a fixed delay would have to be, bound first."""
+    if row.delay_ms is not None:
+        return f"at most {milliseconds(row.delay_ms)}"
+    if row.delay_ms_estimate is not None:
+        return f"about {milliseconds(row.delay_ms_estimate)} (no bound yet)"
+    return "unknown"
