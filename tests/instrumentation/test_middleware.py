@@ -138,7 +138,7 @@ ENDINGS: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("app", "signature", "path"), ENDINGS, ids=[app.__name__ for app, _, _ in ENDINGS])
 def test_every_ending_takes_the_contracts_path(server: Any, spans: Any, app: Any, signature: str, path: str) -> None:
-    """However an application ends a connection, the transitions are those of the table, each from where the last led."""
+    """However an application ends a connection, each transition starts where the last one led, as the table says."""
     asyncio.run(server([CONNECT, MESSAGE]).run(observed(app, spans)))
 
     steps = spans.transitions()
