@@ -37,5 +37,8 @@ types: $(INSTALLED) ## mypy --strict over sources and tests
 unit: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest
 
+bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
+	$(BIN)/python benchmarks/bench_instrumentation.py
+
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis
