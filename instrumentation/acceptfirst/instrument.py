@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, TypeVar
 
-from acceptfirst.middleware import AcceptFirstMiddleware
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+
+from acceptfirst.coordinator import HandshakeCoordinator
+from acceptfirst.middleware import AcceptFirstMiddleware, CoordinatorFactory
+from acceptfirst.policy import Gate, Policy, ReadinessMode
+from acceptfirst.readiness import ReadinessPoll
 
 _App = TypeVar("_App")
 
 
-def instrument(app: _App, **options: Any) -> _App:
+def instrument(
+    app: _App,
+    *,
+    environment: str | None = None,
+    readiness: ReadinessMode | ReadinessPoll = "auto",
+    gate: Gate = "observe",
+    policy: Policy | Path | str | None = None,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    patterns: Path | str | None = None,
+    coordinator_factory: CoordinatorFactory = HandshakeCoordinator,
+    exclude: Collection[str] = (),
+) -> _App:
     """Observe the WebSocket handshakes of an application.
 
     Args:
         app: FastAPI, Starlette or any ASGI callable.
-        options: those of ``AcceptFirstMiddleware``; ``environment``, ``readiness``, ``gate``, ``policy``,
-            ``tracer_provider``, ``meter_provider``, ``patterns``, ``coordinator_factory`` and ``exclude``.
+        environment: see ``AcceptFirstMiddleware``, like all that follow.
+        readiness: how READY is told.
+        gate: whether messages are held back until READY.
+        policy: the tuning, or the file that holds it.
+        tracer_provider: where spans go.
+        meter_provider: where metrics go.
+        patterns: a file with patterns of your own.
+        coordinator_factory: makes each connection's coordinator.
+        exclude: paths that are not observed.
 
     Returns:
         The same FastAPI or Starlette application with the middleware added; for another callable the middleware around
@@ -27,6 +54,17 @@ def instrument(app: _App, **options: Any) -> _App:
     """
     if isinstance(app, AcceptFirstMiddleware):
         return app
+    options: dict[str, Any] = {
+        "environment": environment,
+        "readiness": readiness,
+        "gate": gate,
+        "policy": policy,
+        "tracer_provider": tracer_provider,
+        "meter_provider": meter_provider,
+        "patterns": patterns,
+        "coordinator_factory": coordinator_factory,
+        "exclude": exclude,
+    }
     if not _is_starlette(app):
         return AcceptFirstMiddleware(app, **options)  # type: ignore[arg-type, return-value]
     if not any(entry.cls is AcceptFirstMiddleware for entry in app.user_middleware):  # type: ignore[attr-defined]
