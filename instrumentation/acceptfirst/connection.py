@@ -198,8 +198,6 @@ class Connection:
         last = self.transitions[-1].trigger if self.state in (State.ERROR, State.CLOSED) else None
         if last is None:
             return "open"
-        if last is Trigger.RETURN:
-            return "failed" if "A" not in self.moments else "abandoned" if "D" in self.moments else "rejected"
         return _OUTCOMES[last]
 
     def since_ms(self, letter: str, until_ns: int) -> float | None:
@@ -263,9 +261,17 @@ class Connection:
     def _connect_delivered(self) -> None:
         self._happened("C")
         if self.state is State.INITIALIZING:
-            self.policy = self.policy.for_route(self.route)
+            self._take_policy_of_route()
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
             self._after(self.policy.handshake_timeout_ms, self._handshake_timed_out)
+
+    def _take_policy_of_route(self) -> None:
+        """The route is known from here on: what its own policy says of readiness and gate holds for this connection."""
+        own = self.policy.for_route(self.route)
+        if own is not self.policy:
+            self.policy = own
+            self.readiness_mode = own.readiness_mode or self.readiness_mode
+            self.gate_mode = own.gate or self.gate_mode
 
     def _message_received(self) -> None:
         self.messages_received += 1
@@ -549,6 +555,7 @@ _FAILED: Final = {"websocket.accept": "a", "websocket.send": "s", "websocket.clo
 _OUTCOMES: Final = {
     Trigger.TIMEOUT: "timed_out",
     Trigger.EXCEPTION: "failed",
+    Trigger.RETURN: "failed",
     Trigger.DENIAL: "rejected",
     Trigger.CLOSE: "rejected",
     Trigger.DISCONNECT: "abandoned",

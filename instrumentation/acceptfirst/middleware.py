@@ -135,22 +135,26 @@ class AcceptFirstMiddleware:
         return connection
 
     def _require_consistent(self) -> None:
-        if self._readiness_mode == "polled" and self._poll is None:
-            raise ConfigurationError("readiness 'polled' needs a check: pass readiness=<async callable of a scope>")
-        if self._readiness_mode not in (*_READINESS_MODES, "polled"):
-            modes = ", ".join(_READINESS_MODES)
-            raise ConfigurationError(
-                f"expected readiness to be {modes} or a callable, but got {self._readiness_mode!r}"
-            )
-        if self._gate_mode not in ("observe", "hold"):
-            raise ConfigurationError(f"expected gate to be observe or hold, but got {self._gate_mode!r}")
-        if self._gate_mode == "hold" and self._readiness_mode == "auto":
-            raise ConfigurationError(
-                "gate 'hold' can't work with readiness 'auto': say acceptfirst.ready() and use 'event'"
-            )
+        _require_modes(self._readiness_mode, self._gate_mode, self._poll)
+        for own in self.policy.routes.values():
+            _require_modes(own.readiness_mode or self._readiness_mode, own.gate or self._gate_mode, self._poll)
 
 
 COORDINATOR_KEY: Final = "acceptfirst.coordinator"
+
+
+def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | None) -> None:
+    if readiness_mode == "polled" and poll is None:
+        raise ConfigurationError("readiness 'polled' needs a check: pass readiness=<async callable of a scope>")
+    if readiness_mode not in (*_READINESS_MODES, "polled"):
+        modes = ", ".join(_READINESS_MODES)
+        raise ConfigurationError(f"expected readiness to be {modes} or a callable, but got {readiness_mode!r}")
+    if gate_mode not in ("observe", "hold"):
+        raise ConfigurationError(f"expected gate to be observe or hold, but got {gate_mode!r}")
+    if gate_mode == "hold" and readiness_mode == "auto":
+        raise ConfigurationError(
+            "gate 'hold' can't work with readiness 'auto': say acceptfirst.ready() and use 'event'"
+        )
 
 
 def _policy(source: Policy | Path | str | None, environment: str) -> Policy:
@@ -205,16 +209,17 @@ def _told(listener: Callable[..., object], *news: object) -> None:
 class _Wire:
     """One connection's ``receive`` and ``send``, as the application gets them."""
 
-    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_waiting_known")
+    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_waiting_known")
 
     def __init__(self, connection: Connection, receive: Receive, send: Send, poll: ReadinessPoll | None) -> None:
         self._connection = connection
         self._send = send
         self._receive = receive
-        self._gate = HoldGate(connection, receive, send) if connection.gate_mode == "hold" else None
+        self._gate: HoldGate | None = None
         self._poll = poll
         self._polling: Any = None
-        self._waiting_known = connection.readiness_mode != "auto"
+        self._waiting_known = True
+        self._settled = False
 
     async def receive(self) -> Message:
         """The application's ``receive``."""
@@ -228,6 +233,8 @@ class _Wire:
             connection.receive_raised()
             raise
         connection.received(message.get("type", ""), message.get("code"))
+        if not self._settled:
+            self._settle()
         return message
 
     async def send(self, message: Message) -> None:
@@ -252,7 +259,17 @@ class _Wire:
             self._polling.cancel()
 
     @failsafe
+    def _settle(self) -> None:
+        """The connect was delivered, or accept returned: the route's policy has been looked up, and the modes stay."""
+        self._settled = True
+        self._waiting_known = self._connection.readiness_mode != "auto"
+        if self._connection.gate_mode == "hold":
+            self._gate = HoldGate(self._connection, self._receive, self._send)
+
+    @failsafe
     def _accepted(self) -> None:
+        if not self._settled:
+            self._settle()
         if self._gate is not None:
             self._gate.accepted()
         if self._connection.readiness_mode == "polled" and self._poll is not None and self._polling is None:
