@@ -79,7 +79,7 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool) -> Recomme
     verdict, reason = _verdict(stratum, delays, settings)
     timeout_ms, timeout_is_bound = timeout_of(stratum, settings)
     violations = rate(stratum.n_violations, stratum.n_setting, settings.confidence)
-    sentences = [reason, wording.missing(stratum, delays.is_censored_estimate)]
+    sentences = [reason, wording.missing(stratum, delays.is_censored_estimate and delays.estimate_ms is not None)]
     if stratum.times.n:
         sentences.append(wording.timeout(timeout_ms, timeout_is_bound, settings))
     sentences.append(wording.window(provisional))

@@ -41,17 +41,17 @@ def gate(stratum: Stratum, late: int, bound_ms: float | None, settings: Settings
     return (
         f"No delay within the guardrail of {milliseconds(settings.delay_ms_max)} keeps {per_cent(settings.slo)}: "
         f"{late} of {stratum.times.n} handshakes were not ready by then (shown at {per_cent(settings.confidence)} by "
-        f"an anytime-valid test). {fixed}; waiting for the event itself costs {milliseconds(mean_ms)} on average and lets "
-        "no message through early."
+        f"an anytime-valid test). {fixed}; waiting for the event itself costs {milliseconds(mean_ms)} on average "
+        "and lets no message through early."
     )
 
 
 def gate_holds(stratum: Stratum) -> str:
     """The gate is in place already."""
+    version = stratum.policy_version or "unknown"
     return (
-        "Messages are held until the application says that it is ready "
-        f"(policy {stratum.policy_version or 'unknown'}): {stratum.n_timed_out} of {stratum.n_setting} handshakes under it ran into the timeout, and no message "
-        "that was held can come too early."
+        f"Messages are held until the application says that it is ready (policy {version}): {stratum.n_timed_out} of "
+        f"{stratum.n_setting} handshakes under it ran into the timeout, and none that is held can come too early."
     )
 
 
@@ -60,7 +60,8 @@ def too_few(times: ReadinessTimes, settings: Settings) -> str:
     if times.n_missing > times.n * settings.slo:
         return (
             f"{times.n_missing} of {times.n} handshakes never became ready, more than the {per_cent(settings.slo)} "
-            "that may exceed a delay: no number of further handshakes like these can bound one. Find out why they leave."
+            "that may exceed a delay: no number of further handshakes like these can bound one. "
+            "Find out why they leave."
         )
     needed = samples_required(times.n_missing, settings.slo, settings.confidence)
     return (
@@ -71,10 +72,11 @@ def too_few(times: ReadinessTimes, settings: Settings) -> str:
 
 def cliff(times: ReadinessTimes, estimate_ms: float, bound_ms: float) -> str:
     """Bound and estimate are too far apart."""
+    bound = milliseconds(bound_ms)
     return (
-        f"The estimate is {milliseconds(estimate_ms)}, but {times.n} handshakes can't exclude "
-        f"{milliseconds(bound_ms)}: a rare slow start lies right at the objective, and a little more or less of it moves the answer many times "
-        "over. Gate on the event, or wait for more handshakes; don't pick a number here."
+        f"The estimate is {milliseconds(estimate_ms)}, but {times.n} handshakes can't exclude {bound}: a rare slow "
+        "start lies right at the objective, and a little more or less of it moves the answer many times over. Gate on "
+        "the event, or wait for more handshakes; don't pick a number here."
     )
 
 

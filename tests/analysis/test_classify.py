@@ -1,0 +1,203 @@
+"""The classifier inside the store says what the process says, and says it once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from acceptfirst.catalogue import Catalogue, Evidence, load_catalogue
+from acceptfirst.signature import ALPHABET
+from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.window import Window
+from acceptfirst_store.database import Database
+
+LABELLED = [
+    ("C!RE", {}, {"receive_before_accept"}),
+    ("CAGRX!RE", {}, {"receive_after_local_close"}),
+    ("CAGRs!RE", {}, {"receive_after_failed_send"}),
+    ("CAGRSD!RE", {}, {"receive_after_disconnect"}),
+    ("CSAGRD", {}, {"send_before_accept"}),
+    ("CAA", {}, {"double_accept"}),
+    ("CaE", {}, {"accept_after_client_gone"}),
+    ("CAD", {"connected_ms": 600.0, "dwell_ms": 3.0, "close_code": 1006}, {"accept_after_client_gone"}),
+    ("CAD", {"connected_ms": 20.0, "dwell_ms": 3.0, "close_code": 1006}, set()),
+    ("CT", {}, {"handshake_stalled"}),
+    ("CXZ", {}, {"handshake_rejected_403"}),
+    ("CAGRDS", {}, {"send_after_disconnect"}),
+    ("CAGRXS", {}, {"send_after_close"}),
+    ("CAGRXX", {}, {"double_close"}),
+    ("CARSOD", {"messages_early": 0}, {"concurrent_receive"}),
+    ("CARGSD", {"messages_early": 1}, {"early_message_before_ready"}),
+    ("CE", {"error_kind": "dependency"}, {"dependency_not_ready"}),
+    ("CAX", {"close_code": 4401}, {"auth_timeout"}),
+    ("CAGRD", {"idle_ms": 40_000.0, "close_code": 1006}, {"keepalive_timeout"}),
+    ("CA!RE", {}, {"receive_on_unaccepted_object"}),
+    ("CAGRSD", {}, set()),
+    ("CAGRSXZ", {}, set()),
+]
+
+LETTERS = st.sampled_from([*ALPHABET, "!R", "!S", "!A", "!X"])
+EVIDENCE = st.builds(
+    Evidence,
+    signature=st.lists(LETTERS, min_size=1, max_size=10).map(lambda parts: "C" + "".join(parts)),
+    connected_ms=st.sampled_from([None, 0.0, 249.0, 250.0, 900.0]),
+    dwell_ms=st.sampled_from([None, 0.0, 50.0, 51.0]),
+    idle_ms=st.sampled_from([None, 35_000.0, 40_000.0, 45_000.5]),
+    close_code=st.sampled_from([None, 1000, 1005, 1006, 1008, 1011, 4401, 4408]),
+    messages_early=st.integers(0, 2),
+    readiness_mode=st.sampled_from([None, "auto", "event", "blind"]),
+    error_kind=st.sampled_from([None, "dependency", "client_gone", "application"]),
+)
+
+
+def write(handshakes: Any, evidence: Evidence) -> str:
+    """One connection that shows exactly this evidence; gives its id, hex."""
+    own: dict[str, Any] = {
+        "dwell_ms": evidence.dwell_ms,
+        "idle_ms": evidence.idle_ms,
+        "close_code": evidence.close_code or 0,
+        "messages_early": evidence.messages_early or 0,
+        "readiness_mode": evidence.readiness_mode or "",
+        "error_kind": evidence.error_kind or "",
+    }
+    connection = str(handshakes.add(evidence.signature, None, **own))
+    row = handshakes.rows[-1]
+    never = row["ready_at"]
+    known = evidence.connected_ms is not None
+    row["connected_at"] = row["pending_at"] + timedelta(milliseconds=evidence.connected_ms or 0) if known else never
+    return connection
+
+
+def found_by_store(database: Database) -> dict[str, set[str]]:
+    """Patterns by connection, as they stand in the table."""
+    rows = database.rows("SELECT connection_id, pattern_type FROM acceptfirst.race_condition_patterns FINAL")
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["connection_id"].hex(), set()).add(row["pattern_type"])
+    return found
+
+
+def found_in_process(catalogue: Catalogue, evidence: Evidence) -> set[str]:
+    """Patterns that the process's matcher names."""
+    return {pattern.name for pattern in catalogue.match(evidence)}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(EVIDENCE, min_size=60, max_size=120))
+def test_store_agrees_with_process_when_anything_may_have_happened(
+    handshakes: Any, catalogue: Catalogue, window: Window, evidences: list[Evidence]
+) -> None:
+    """The same catalogue through Python's re and through ClickHouse's RE2, supersession and unknowns included."""
+    for table in ("handshakes", "race_condition_patterns"):
+        handshakes.database.run(f"TRUNCATE TABLE acceptfirst.{table}")
+    handshakes.rows.clear()
+    expected = {write(handshakes, evidence): found_in_process(catalogue, evidence) for evidence in evidences}
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    assert found_by_store(handshakes.database) == {key: names for key, names in expected.items() if names}
+
+
+def test_store_names_every_labelled_signature_as_the_process_does(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """One of each cause, and the innocent ones between them."""
+    evidences = [Evidence(signature, **{"messages_early": 0, **own}) for signature, own, _ in LABELLED]
+    connections = [write(handshakes, evidence) for evidence in evidences]
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    found = found_by_store(handshakes.database)
+    for connection, evidence, (signature, own, label) in zip(connections, evidences, LABELLED, strict=True):
+        assert (signature, own, found.get(connection, set())) == (signature, own, label)
+        assert found_in_process(catalogue, evidence) == label
+
+
+def test_classifier_changes_nothing_when_it_runs_twice(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """The same rows, to the last column, and not one more even before the store has merged."""
+    for signature, own, _ in LABELLED:
+        write(handshakes, Evidence(signature, **{"messages_early": 0, **own}))
+    handshakes.write()
+    query = "SELECT * FROM acceptfirst.race_condition_patterns ORDER BY connection_id, pattern_type"
+    first = classify(handshakes.database, catalogue, window)
+    rows = handshakes.database.rows(query)
+    assert classify(handshakes.database, catalogue, window) == first
+    assert handshakes.database.rows(query) == rows
+    assert len(rows) == first.occurrences
+
+
+def test_classifier_takes_back_what_a_longer_signature_disproves(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """A failed send looked like a late producer until the receive after it was seen."""
+    write(handshakes, Evidence("CAGRs", messages_early=0))
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    handshakes.rows[0]["ranked_signature"] = chr(8) + "CAGRs!RE"
+    handshakes.write()
+    assert classify(handshakes.database, catalogue, window).patterns == {"receive_after_failed_send": 1}
+    assert sum(map(len, found_by_store(handshakes.database).values())) == 1
+
+
+def test_classifier_finds_nothing_when_the_table_is_empty(
+    database: Database, catalogue: Catalogue, window: Window
+) -> None:
+    """No handshakes, no rows, no error."""
+    found = classify(database, catalogue, window)
+    assert (found.connections, found.occurrences, found.patterns) == (0, 0, {})
+
+
+def test_classifier_leaves_alone_what_is_outside_its_range(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Neither another week nor another environment."""
+    write(handshakes, Evidence("C!RE", messages_early=0))
+    handshakes.write()
+    assert classify(handshakes.database, catalogue, window.previous()).occurrences == 0
+    assert classify(handshakes.database, catalogue, window, "staging").occurrences == 0
+    assert classify(handshakes.database, catalogue, window, "production").occurrences == 1
+
+
+def test_evidence_tells_the_deciding_numbers(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """The signature and the timings that made the difference, in one sentence."""
+    write(handshakes, Evidence("CAD", connected_ms=612.0, dwell_ms=3.2, close_code=1006, messages_early=0))
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    (row,) = handshakes.database.rows("SELECT * FROM acceptfirst.race_condition_patterns")
+    assert row["evidence"] == (
+        "Accepted after the client had left: the connection went CAD; accept returned 612 ms after connect; "
+        "the client left 3.2 ms after accept; close code 1006."
+    )
+    assert (row["severity"], row["delay_helps"], row["route"]) == ("warning", "worsens", "/ws")
+
+
+def test_users_patterns_are_classified_when_their_texts_are_hostile(
+    handshakes: Any, window: Window, tmp_path: Path
+) -> None:
+    """Quotes and backslashes in a title are text, whatever SQL makes of them."""
+    extra = tmp_path / "own.toml"
+    extra.write_text(
+        'schema_version = 1\n[[pattern]]\nnumber = 900\nname = "own_race"\nseverity = "fatal"\n'
+        'title = "it\'s \\\\\' OR 1 --"\ncause = "c"\nremedy = "r"\ndelay_helps = "cures"\nfixed_by = "client"\n'
+        '[[pattern.match]]\nsignature = "^CAGRSD$"\n'
+        'conditions = [{ field = "close_code", one_of = ["text", 1000] }, { field = "idle_ms", maximum = 1, when_unknown = true }]\n'
+    )
+    handshakes.add("CAGRSD")
+    handshakes.write()
+    assert classify(handshakes.database, load_catalogue(extra), window).patterns == {"own_race": 1}
+    (row,) = handshakes.database.rows("SELECT evidence FROM acceptfirst.race_condition_patterns")
+    assert row["evidence"].startswith("it's \\' OR 1 --: ")
+
+
+@pytest.mark.parametrize("route", ["/ws/'; DROP TABLE acceptfirst.handshakes --", "/ws/\x00\n\\"])
+def test_classifier_carries_hostile_routes_as_text(
+    handshakes: Any, catalogue: Catalogue, window: Window, route: str
+) -> None:
+    """Routes go from table to table and never through a statement's text."""
+    handshakes.add("C!RE", None, route=route)
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    assert handshakes.database.rows("SELECT route FROM acceptfirst.race_condition_patterns") == [{"route": route}]

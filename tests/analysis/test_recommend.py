@@ -1,0 +1,186 @@
+"""From a real store to recommendations: nothing dropped, nothing pooled, nothing counted twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from acceptfirst.catalogue import Catalogue
+from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.recommend import EnvironmentUnseenError, recommend, remember, to_document
+from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.window import Window
+from acceptfirst_store.database import Database
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+CONTRACT = {
+    "environment", "service", "route", "verdict", "readiness_mode_seen", "delay_ms", "timeout_ms", "poll_interval_ms",
+    "ladder_ms", "slo", "violation_rate", "violation_rate_upper", "delay_ms_estimate", "n", "n_missing", "pattern",
+    "cost", "rationale",
+}  # fmt: skip
+
+
+def by_route(rows: Sequence[Recommendation]) -> dict[tuple[str, str], Recommendation]:
+    """Rows by route and kind."""
+    return {(row.route, "code" if row.verdict == "code_fix" else "timing"): row for row in rows}
+
+
+def test_recommendation_takes_readiness_from_the_event(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """Ready minus connected, in milliseconds."""
+    for i in range(100):
+        handshakes.add(ready_ms=10.0 + i / 100)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.n, row.n_missing, row.delay_ms_estimate) == (100, 0, 10.99)
+
+
+def test_recommendation_takes_readiness_from_the_shadow_when_blind(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """A blind handshake's own READY is the delay and says nothing; its phase does."""
+    for _ in range(100):
+        handshakes.add(ready_ms=25.0, readiness_mode="blind", delay_applied_ms=25.0, phases={"ready": 40.0})
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.delay_ms_estimate, row.violation_rate) == (40.0, 1.0)
+
+
+def test_recommendation_abstains_when_blind_without_a_shadow(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """25 ms of READY in every row, and still nothing is known."""
+    for _ in range(100):
+        handshakes.add(ready_ms=25.0, readiness_mode="blind", delay_applied_ms=25.0)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.n, row.delay_ms_estimate, row.violation_rate) == ("not_enough_evidence", 0, None, None)
+
+
+def test_handshakes_that_never_became_ready_are_counted(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """Left, timed out and failed ones are missing; one that the application closed is its own decision."""
+    for _ in range(50):
+        handshakes.add(ready_ms=5.0)
+    handshakes.add("CAD", None, dwell_ms=12.0)
+    handshakes.add("CATG", 200.0, ended_by="timeout")
+    handshakes.add("CAE", None, ended_by="exception")
+    handshakes.add("CAX", None, ended_by="close")
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.n, row.n_missing) == (53, 3)
+    assert row.evidence["n_refused"] == 1
+
+
+def test_rows_without_weight_never_enter_a_sample(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """They are there because they had a violation."""
+    for _ in range(50):
+        handshakes.add(ready_ms=5.0)
+    handshakes.add(ready_ms=5000.0, weight=0.0)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.n, row.delay_ms_estimate) == (50, 5.0)
+
+
+def test_strata_are_never_pooled(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """A warm route and a cold one side by side: one verdict each."""
+    for _ in range(400):
+        handshakes.add(ready_ms=5.0, route="/warm")
+    for i in range(100):
+        handshakes.add(ready_ms=400.0 if i % 4 == 0 else 5.0, route="/cold")
+    handshakes.write()
+    rows = by_route(recommend(handshakes.database, catalogue, window))
+    assert rows["/cold", "timing"].verdict == "gate"
+    assert rows["/warm", "timing"].verdict == "not_enough_evidence"
+
+
+def test_code_fix_names_the_dominant_race_beside_the_timing(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """A stratum may need both; a race that a gate cures is no reason for a code fix."""
+    for _ in range(60):
+        handshakes.add("CARGSD", 30.0, messages_early=1)
+    for _ in range(30):
+        handshakes.add("CAGRX!RE", 30.0)
+    for _ in range(10):
+        handshakes.add("CAGRSD!RE", 30.0)
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    rows = by_route(recommend(handshakes.database, catalogue, window))
+    fix = rows["/ws", "code"]
+    assert (fix.pattern, fix.n, fix.violation_rate) == ("receive_after_local_close", 100, 0.3)
+    assert fix.violation_rate_upper == pytest.approx(0.384, abs=0.003)
+    assert "Fix: Leave the receiving loop" in fix.rationale
+    assert "receive_after_disconnect (10)" in fix.rationale
+    assert len(fix.evidence["examples"]) == 3
+    assert rows["/ws", "timing"].verdict == "not_enough_evidence"
+
+
+def test_code_fix_stands_alone_when_the_route_never_accepts(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Nothing is known of its readiness, and nothing is said."""
+    for _ in range(20):
+        handshakes.add("C!RE", None)
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.pattern, row.delay_ms) == ("code_fix", "receive_before_accept", None)
+
+
+def test_recommendation_is_empty_when_nothing_is_stored(
+    database: Database, catalogue: Catalogue, window: Window
+) -> None:
+    """No rows, no error: nothing is known of any environment."""
+    assert recommend(database, catalogue, window) == []
+    assert recommend(database, catalogue, window, environment="production") == []
+
+
+def test_recommendation_refuses_an_environment_that_nobody_saw(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """It says which ones there are."""
+    handshakes.add()
+    handshakes.write()
+    with pytest.raises(EnvironmentUnseenError, match=r"\(production\), but got 'staging'"):
+        recommend(handshakes.database, catalogue, window, environment="staging")
+
+
+def test_document_keeps_the_contract(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """Every promised key in every row, and it is JSON."""
+    handshakes.add("C!RE", None, route="/bug")
+    handshakes.add()
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    document = to_document(recommend(handshakes.database, catalogue, window), window)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["schema_version"] == 1
+    assert all(row.keys() >= CONTRACT for row in document["recommendations"])
+
+
+def test_recommendations_are_remembered_once_when_asked_for_twice(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """The same question about the same week replaces its answer."""
+    for _ in range(40):
+        handshakes.add()
+    handshakes.write()
+    rows = recommend(handshakes.database, catalogue, window)
+    remember(handshakes.database, rows, window, now=NOW)
+    remember(handshakes.database, rows, window, now=NOW + timedelta(hours=1))
+    (stored,) = handshakes.database.rows("SELECT * FROM acceptfirst.tuning_recommendations FINAL")
+    assert (stored["verdict"], stored["n"], stored["status"]) == ("not_enough_evidence", 40, "proposed")
+    assert json.loads(stored["from_values"])["gate"] == "observe"
+
+
+def test_microseconds_are_rounded_up_when_they_are_stored_finer(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Up: a bound rounded down is none."""
+    for _ in range(10):
+        handshakes.add(ready_ms=None, phases={"ready": 7.0001234}, readiness_mode="blind")
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert row.delay_ms_estimate == 7.001
