@@ -13,9 +13,10 @@ import acceptfirst
 from acceptfirst import Policy
 from acceptfirst.middleware import ConfigurationError
 
-SCRIPT = [
+SCRIPT: list[dict[str, Any] | float] = [
     {"type": "websocket.connect"},
     {"type": "websocket.receive", "text": "early"},
+    0.05,  # the client stays until the application is ready: a disconnect would open the gate
     {"type": "websocket.disconnect", "code": 1000},
 ]
 BLIND = Policy(environment="testing", readiness_mode="blind", gate="observe", delay_ladder_ms=(1.0,))
