@@ -1,0 +1,98 @@
+"""The reading API: named statements as JSON. Every answer has `schema_version`; nothing here writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query
+from pydantic import BaseModel, Field
+
+from acceptfirst_collector.errors_http import SCHEMA_VERSION
+from acceptfirst_collector.otlp.refusal import RefusedError
+from acceptfirst_collector.services import Services
+from acceptfirst_store.database import Database
+from acceptfirst_store.results import StatementResult, to_json
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+_CONNECTION_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+Parameters = Annotated[dict[str, Any], Body(embed=True)]
+
+
+class Filters(BaseModel):
+    """What most reads can be narrowed by; times are ISO 8601, UTC if no zone is given, `until` is excluded."""
+
+    environment: str = Field("", max_length=256)
+    service: str = Field("", max_length=256)
+    route: str = Field("", max_length=256)
+    since: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    until: dt.datetime = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return them as the named statements take them."""
+        return {**self.model_dump(), "since": _in_utc(self.since), "until": _in_utc(self.until)}
+
+
+class Page(Filters):
+    """Filters, and which page: `cursor` is the `next_cursor` of the page before."""
+
+    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
+    cursor: str = Field("", pattern=r"^([0-9a-fA-F]{32})?$")
+
+
+def reading_routes(services: Services) -> APIRouter:
+    """Make the routes; they are plain functions, so the framework runs them in threads and the loop stays free."""
+    router = APIRouter(prefix="/api/v1")
+    _add_handshakes(router, services.database)
+
+    @router.get("/patterns")
+    def patterns(filters: Annotated[Filters, Query()]) -> dict[str, Any]:
+        """Count the classified patterns by what they are and where they occur."""
+        result = services.database.statement_result("patterns_summary", filters.parameters())
+        return {"schema_version": SCHEMA_VERSION, "patterns": _json_rows(result)}
+
+    @router.post("/statements/{name}")
+    def statement(name: str, parameters: Parameters) -> dict[str, Any]:
+        """Run a named statement for whoever works beside this process; `types` says what the columns are."""
+        result = services.database.statement_result(name, parameters)
+        return {"schema_version": SCHEMA_VERSION, "types": result.types, "rows": _json_rows(result)}
+
+    return router
+
+
+def _add_handshakes(router: APIRouter, database: Database) -> None:
+    @router.get("/handshakes")
+    def handshakes(page: Annotated[Page, Query()]) -> dict[str, Any]:
+        """List handshakes, the newest first."""
+        rows = _json_rows(
+            database.statement_result(
+                "handshakes_page", {**page.parameters(), "limit": page.limit, "cursor": page.cursor}
+            )
+        )
+        next_cursor = rows[-1]["connection_id"] if len(rows) == page.limit else None
+        return {"schema_version": SCHEMA_VERSION, "handshakes": rows, "next_cursor": next_cursor}
+
+    @router.get("/handshakes/{connection_id}")
+    def handshake(connection_id: str) -> dict[str, Any]:
+        """Return one connection with its transitions."""
+        if not _CONNECTION_ID.fullmatch(connection_id):
+            raise RefusedError(400, f"expected a connection's id of 32 hex digits; got {connection_id[:64]!r}")
+        parameters = {"connection_id": connection_id}
+        rows = _json_rows(database.statement_result("handshake_by_id", parameters))
+        if not rows:
+            raise RefusedError(404, f"no connection {connection_id} is stored")
+        transitions = _json_rows(database.statement_result("transitions_by_id", parameters))
+        return {"schema_version": SCHEMA_VERSION, "handshake": rows[0], "transitions": transitions}
+
+
+def _json_rows(result: StatementResult) -> list[dict[str, Any]]:
+    return [{key: to_json(value) for key, value in row.items()} for row in result.rows]
+
+
+def _in_utc(instant: dt.datetime) -> str:
+    """Write a time as the store reads a bound DateTime64."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)
+    return aware.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

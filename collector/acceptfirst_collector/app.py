@@ -1,0 +1,75 @@
+"""The collector as an ASGI application: OTLP, probes and the reading API over one set of open services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from acceptfirst_collector.api import reading_routes
+from acceptfirst_collector.bearer import BearerToken
+from acceptfirst_collector.errors_http import SCHEMA_VERSION, install_error_handlers
+from acceptfirst_collector.receive import RETRY_AFTER_SECONDS, TraceReceiver
+from acceptfirst_collector.services import Services
+
+Extend = Callable[[FastAPI, Services], None]
+
+
+def create_app(services: Services, extend: Extend | None = None) -> FastAPI:
+    """Make the application.
+
+    Args:
+        services: open; the application closes them when it is shut down.
+        extend: adds routes of the composition (jobs), below which the same errors and the same token hold.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        # Here and not after the server returned: a second signal must not find the log open.
+        services.close()
+
+    app = FastAPI(title="AcceptFirst", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_middleware(BearerToken, token=services.settings.token)
+    install_error_handlers(app)
+    receiver = TraceReceiver(services)
+    app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
+    app.include_router(reading_routes(services))
+    _add_probes(app, services)
+    if extend is not None:
+        extend(app, services)
+    return app
+
+
+def _as_endpoint(receiver: TraceReceiver) -> Any:
+    """Hand the request over raw: the framework would otherwise read, and keep, a whole body before we can refuse it."""
+
+    async def traces(request: Request) -> Response:
+        return await receiver.receive(request)
+
+    return traces
+
+
+def _add_probes(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        """The process answers."""
+        return {"schema_version": SCHEMA_VERSION, "status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """Requests are taken, and what they hold reaches the store."""
+        trouble = services.readiness_trouble()
+        answer = {
+            "schema_version": SCHEMA_VERSION,
+            "status": "unavailable" if trouble else "ok",
+            "trouble": trouble,
+            "backlog_bytes": services.log.backlog_bytes,
+            "set_aside": services.writer.set_aside_count,
+        }
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if trouble else None
+        return JSONResponse(answer, 503 if trouble else 200, headers)

@@ -1,0 +1,48 @@
+"""Turns a body into what the log may hold: a request that was parsed, in a shape that the store can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from acceptfirst_collector.log.layout import DIGEST_BYTES
+from acceptfirst_collector.otlp.nesting import flatten_values, nests_too_deep
+from acceptfirst_collector.otlp.refusal import RefusedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Accepted:
+    """A body that was parsed: the digest of what came, and what is stored of it."""
+
+    digest: bytes
+    payload: bytes
+
+
+def admit(body: bytes) -> Accepted:
+    """Parse a body, and rewrite it if the store could not read it as it is.
+
+    Raises:
+        RefusedError: 400, it is no ExportTraceServiceRequest.
+    """
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise RefusedError(
+            400, f"expected a protobuf ExportTraceServiceRequest; {len(body)} bytes can't be parsed: {error}"
+        ) from error
+    payload = body
+    if nests_too_deep(body):
+        flatten_values(request)
+        payload = request.SerializeToString()
+    return Accepted(hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest(), payload)
+
+
+def canonical(payload: bytes) -> bytes:
+    """Write a request anew without what OTLP doesn't know: the last thing to try when the store refuses it."""
+    request = ExportTraceServiceRequest.FromString(payload)
+    request.DiscardUnknownFields()
+    flatten_values(request)
+    return request.SerializeToString()

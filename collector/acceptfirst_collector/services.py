@@ -1,0 +1,90 @@
+"""What a running collector consists of, and the order in which it comes up and goes down.
+
+Up: lock, store, migrations, log (recovered), writer. Down: no more requests, writer drained, log, store, lock. What
+could not be drained in time waits in the log for the next start.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from acceptfirst_collector.log.request_log import Limits, RequestLog
+from acceptfirst_collector.otlp.resends import ResendWindow
+from acceptfirst_collector.settings import CollectorSettings
+from acceptfirst_collector.writer import StoreWriter
+from acceptfirst_store.database import open_database
+from acceptfirst_store.errors import StoreError, StoreUnreachable
+from acceptfirst_store.lock import StoreLock
+from acceptfirst_store.migrations import migrate
+
+logger = logging.getLogger(__name__)
+
+
+class Services:
+    """Everything that is open, for as long as it is; `url` is set once the server listens.
+
+    Args:
+        settings: what the collector was told.
+
+    Raises:
+        StoreHeld: another process uses the data directory or the embedded store.
+        StoreError: the store or the data directory can't be used.
+    """
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        self.settings = settings
+        self.url = ""
+        self._log_lock = StoreLock(settings.log_dir)
+        try:
+            self.database = open_database(settings.store_address)
+        except BaseException:
+            self._log_lock.release()
+            raise
+        try:
+            self._open()
+        except BaseException:
+            self.database.close()
+            self._log_lock.release()
+            raise
+
+    def trouble(self) -> str:
+        """Say why requests can't be taken now; empty if they can. Asks nothing of the store, so it costs nothing."""
+        if not self.log.writable:
+            return "the log can't be written"
+        if self.log.backlog_full:
+            return f"the store is behind by {self.log.backlog_bytes} bytes"
+        return self.writer.trouble
+
+    def readiness_trouble(self) -> str:
+        """Say why the collector is not ready; also asks the store whether it answers."""
+        trouble = self.trouble()
+        if trouble:
+            return trouble
+        try:
+            self.database.rows("SELECT 1 AS answer")
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    def close(self) -> None:
+        """Drain and close, in order; safe to call once only."""
+        if not self.writer.stop(self.settings.drain_seconds_max):
+            logger.warning("%d bytes wait in the log for the next start", self.log.backlog_bytes)
+        self.log.close()
+        self.database.close()
+        self._log_lock.release()
+
+    def _open(self) -> None:
+        for applied in migrate(self.database):
+            logger.info("applied migration %s", applied)
+        settings = self.settings
+        try:
+            self.log = RequestLog(settings.log_dir, Limits(settings.segment_bytes_max, settings.backlog_bytes_max))
+        except OSError as error:
+            raise StoreUnreachable(f"the log {settings.log_dir} can't be opened: {error}") from error
+        self.resends = ResendWindow(settings.resend_window_seconds)
+        self.resends.remember_recovered(self.log.recovered_digests)
+        self.writer = StoreWriter(
+            self.log, self.database, settings.data_dir / "refused", settings.batch_bytes_max, settings.linger_seconds
+        )
+        self.writer.start()

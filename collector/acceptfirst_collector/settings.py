@@ -1,0 +1,65 @@
+"""What a collector can be told, with its defaults, in one value that is passed down and never read from elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from acceptfirst_collector.log.journal import SEGMENT_BYTES_MAX
+from acceptfirst_collector.log.request_log import BACKLOG_BYTES_MAX
+from acceptfirst_collector.otlp.resends import WINDOW_SECONDS
+from acceptfirst_store.address import StoreAddress
+
+REQUEST_BYTES_MAX = 64 << 20
+BATCH_BYTES_MAX = 4 << 20
+LINGER_SECONDS = 0.2
+DRAIN_SECONDS_MAX = 8.0
+HTTP_PORT = 4318
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectorSettings:
+    """Everything that a collector is told.
+
+    Args:
+        data_dir: holds the log, the locks, `serve.json` and, unless `store` says otherwise, the store under `db`.
+        store: a DSN; empty for the embedded store in the data directory.
+        host: the address to bind.
+        port: 0 for any free one.
+        token: bearer token that everything but /healthz and /readyz asks for; empty for none.
+        request_bytes_max: limit of a body, before and after inflating.
+        batch_bytes_max: how much is inserted at once.
+        linger_seconds: how long a batch waits to grow.
+        segment_bytes_max: size at which a segment of the log is closed.
+        backlog_bytes_max: how far the store may be behind before requests are refused.
+        resend_window_seconds: how long an identical body is recognised.
+        drain_seconds_max: how long a stop waits for what is in the log to reach the store; the rest waits in the log.
+    """
+
+    data_dir: pathlib.Path
+    store: str = ""
+    host: str = "127.0.0.1"
+    port: int = HTTP_PORT
+    token: str = dataclasses.field(default="", repr=False)
+    request_bytes_max: int = REQUEST_BYTES_MAX
+    batch_bytes_max: int = BATCH_BYTES_MAX
+    linger_seconds: float = LINGER_SECONDS
+    segment_bytes_max: int = SEGMENT_BYTES_MAX
+    backlog_bytes_max: int = BACKLOG_BYTES_MAX
+    resend_window_seconds: float = WINDOW_SECONDS
+    drain_seconds_max: float = DRAIN_SECONDS_MAX
+
+    @property
+    def log_dir(self) -> pathlib.Path:
+        """Where the log is."""
+        return self.data_dir / "log"
+
+    @property
+    def address_file(self) -> pathlib.Path:
+        """Where a running collector says its URL and process id."""
+        return self.data_dir / "serve.json"
+
+    @property
+    def store_address(self) -> StoreAddress:
+        """Where the store is; AddressInvalid if `store` can't be understood."""
+        return StoreAddress.parse(self.store) if self.store else StoreAddress.embedded(self.data_dir / "db")
