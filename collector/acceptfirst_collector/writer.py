@@ -22,12 +22,12 @@ from acceptfirst_collector.log.request_log import RequestLog
 from acceptfirst_collector.otlp.door import canonical
 from acceptfirst_store.database import Database
 from acceptfirst_store.errors import DataRefused, StoreError
-from acceptfirst_store.refusals import MEMORY_LIMIT_EXCEEDED, error_code
+from acceptfirst_store.refusals import EXHAUSTION_CODES, error_code
 
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 IDLE_SECONDS = 0.25
-MEMORY_REFUSALS_MAX = 5
+EXHAUSTIONS_MAX = 3
 INTENT_BYTES_MAX = 1 << 40
 
 logger = logging.getLogger(__name__)
@@ -104,15 +104,15 @@ class StoreWriter:
     def _store(self, records: list[Record]) -> None:
         """Insert a range until it is in, or until it is clear that one of its records never will be."""
         backoff_seconds = BACKOFF_SECONDS_MIN
-        memory_refusals = 0
+        exhaustions = 0
         while not self._stopping.is_set():
             error = self._insert(records)
             if error is None:
                 self._log.mark_stored(records)
                 self.trouble = ""
                 return
-            memory_refusals += error_code(error) == MEMORY_LIMIT_EXCEEDED
-            if isinstance(error, DataRefused) or memory_refusals >= MEMORY_REFUSALS_MAX:
+            exhaustions += error_code(error) in EXHAUSTION_CODES
+            if isinstance(error, DataRefused) or exhaustions >= EXHAUSTIONS_MAX:
                 self._narrow_down(records, error)
                 return
             if not self.trouble:

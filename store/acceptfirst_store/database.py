@@ -31,8 +31,8 @@ WRITE_MEMORY_BYTES_MAX = 2 << 30
 CONNECT_SECONDS_MAX = 5
 SEND_RECEIVE_SECONDS_MAX = 90
 
-#: One block may hold spans of many days (a clock jump, a hostile client); refusing it would only block the log.
-PARTITIONS_PER_BLOCK_MAX = 0
+#: A block may hold spans of many days (a clock jump, an outage); one with thousands is hostile, and each costs 10 ms.
+PARTITIONS_PER_BLOCK_MAX = 1000
 
 Parameters = Mapping[str, Any]
 

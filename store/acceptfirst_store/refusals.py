@@ -10,7 +10,11 @@ import re
 
 from acceptfirst_store.errors import DataRefused, StoreError, StoreRefused, StoreUnreachable
 
-MEMORY_LIMIT_EXCEEDED = 241
+#: Too much at once: it may pass in smaller pieces (TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED).
+EXHAUSTION_CODES = frozenset({159, 241})
+TOO_MANY_PARTS = 252
+#: ClickHouse gives a hostile block and a store that is behind with merging the same code; only the text differs.
+TOO_MANY_PARTITIONS_TEXT = "Too many partitions for single INSERT block"
 
 #: The bytes can't be parsed or the values can't be held: sending them again ends the same way.
 DATA_CODES = frozenset(
@@ -57,7 +61,7 @@ def as_store_error(error: Exception, what: str) -> StoreError:
     """
     text = " ".join(str(error).split())
     code = error_code(error)
-    if code in DATA_CODES:
+    if code in DATA_CODES or (code == TOO_MANY_PARTS and TOO_MANY_PARTITIONS_TEXT in text):
         return DataRefused(f"the store refused the data of {what}: {text}", code)
     if code == 0 or code in TRANSIENT_CODES:
         return StoreUnreachable(f"the store could not {what}: {text}")

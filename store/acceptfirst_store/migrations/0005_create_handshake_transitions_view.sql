@@ -23,7 +23,8 @@ SELECT
     SpanAttributes['acceptfirst.state.from'] AS from_state,
     SpanAttributes['acceptfirst.state.to'] AS to_state,
     Timestamp AS started_at,
-    Duration AS duration_ns,
+    -- What ended_at, an ALIAS, can't hold would make the row unreadable.
+    least(Duration, toUInt64(9223372036854775807 - toInt64(greatest(0, toUnixTimestamp64Nano(Timestamp))))) AS duration_ns,
     SpanAttributes['acceptfirst.transition.trigger'] AS trigger,
     toUInt16OrZero(SpanAttributes['acceptfirst.attempt']) AS attempt,
     SpanAttributes['acceptfirst.readiness.mode'] AS readiness_mode,

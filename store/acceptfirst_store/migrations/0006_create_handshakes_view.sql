@@ -13,7 +13,9 @@ WITH
     if(is_transition, SpanAttributes['acceptfirst.state.from'], '') AS from_state,
     if(is_transition, SpanAttributes['acceptfirst.state.to'], '') AS to_state,
     toDateTime64(0, 9, 'UTC') AS never,
-    addNanoseconds(toTimeZone(Timestamp, 'UTC'), Duration) AS span_ended_at,
+    -- An end that no instant can hold (a hostile duration) would refuse the whole block.
+    toInt64(greatest(0, toUnixTimestamp64Nano(Timestamp))) AS started_ns,
+    fromUnixTimestamp64Nano(started_ns + toInt64(least(Duration, toUInt64(9223372036854775807 - started_ns))), 'UTC') AS span_ended_at,
     SpanAttributes['acceptfirst.signature'] AS span_signature
 SELECT
     toFixedString(if(abs(id_ms - toInt64(span_ms)) <= 86400000, id_bytes,

@@ -1,0 +1,141 @@
+"""Requests that the store parses itself become the very rows that the official exporter would have inserted."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from acceptfirst_store.database import Database
+from acceptfirst_store.errors import DataRefused
+
+START_NS = 1_795_000_000_123_456_789
+
+
+def _array(*values: AnyValue) -> AnyValue:
+    wrapped = AnyValue()
+    wrapped.array_value.values.extend(values)
+    return wrapped
+
+
+VALUES = [
+    (AnyValue(string_value="x"), "x"),
+    (AnyValue(string_value=""), ""),
+    (AnyValue(bool_value=False), "false"),
+    (AnyValue(bool_value=True), "true"),
+    (AnyValue(int_value=0), "0"),
+    (AnyValue(int_value=-(2**63)), str(-(2**63))),
+    (AnyValue(double_value=0.5), "0.5"),
+    (AnyValue(double_value=25.0), "25"),
+    (AnyValue(bytes_value=b"\x00\xff"), "AP8="),
+    (AnyValue(), ""),
+    (_array(AnyValue(int_value=1), AnyValue(string_value='a"b'), AnyValue()), '[1,"a\\"b",null]'),
+]
+
+
+def _request(**span: Any) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    resource_spans = request.resource_spans.add()
+    resource_spans.resource.attributes.add(key="service.name", value=AnyValue(string_value="chat"))
+    scope_spans = resource_spans.scope_spans.add()
+    scope_spans.scope.name, scope_spans.scope.version = "acceptfirst", "1"
+    fields = {"name": os.urandom(8).hex(), "start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + 7, **span}
+    scope_spans.spans.add(**fields)
+    return request
+
+
+def _row(database: Database, request: ExportTraceServiceRequest) -> dict[str, Any]:
+    name = request.resource_spans[0].scope_spans[0].spans[0].name
+    database.insert_requests(request.SerializeToString(), name)
+    [row] = database.rows(
+        "SELECT *, toUnixTimestamp64Nano(Timestamp) AS ns FROM acceptfirst.otel_traces WHERE SpanName = {n:String}",
+        {"n": name},
+    )
+    return row
+
+
+def test_store_writes_a_span_as_the_exporter_does(database: Database) -> None:
+    """Ids in lower hex, words for kind and status, nanoseconds kept."""
+    row = _row(
+        database,
+        _request(
+            trace_id=b"\xab" * 16,
+            span_id=b"\xcd" * 8,
+            kind=Span.SPAN_KIND_SERVER,
+            status=Status(code=Status.STATUS_CODE_ERROR, message="no"),
+        ),
+    )
+    found = {key: row[key] for key in ("TraceId", "SpanId", "ParentSpanId", "SpanKind", "StatusCode", "ns", "Duration")}
+    assert found == {
+        "TraceId": "ab" * 16,
+        "SpanId": "cd" * 8,
+        "ParentSpanId": "",
+        "SpanKind": "Server",
+        "StatusCode": "Error",
+        "ns": START_NS,
+        "Duration": 7,
+    }
+    assert (row["ServiceName"], row["ScopeName"], row["ScopeVersion"]) == ("chat", "acceptfirst", "1")
+
+
+@pytest.mark.parametrize(("value", "text"), VALUES, ids=[text or "empty" for _, text in VALUES])
+def test_store_writes_an_attribute_as_text(database: Database, value: AnyValue, text: str) -> None:
+    """Each kind of value becomes the text that the exporter makes of it."""
+    request = _request()
+    request.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="k", value=value)
+    assert _row(database, request)["SpanAttributes"] == {"k": text}
+
+
+def test_store_writes_a_map_as_json(database: Database) -> None:
+    """One level of a map is read by the inline schema itself."""
+    request = _request()
+    attribute = request.resource_spans[0].scope_spans[0].spans[0].attributes.add(key="k")
+    attribute.value.kvlist_value.values.add(key="a", value=AnyValue(double_value=1.5))
+    assert json.loads(_row(database, request)["SpanAttributes"]["k"]) == {"a": 1.5}
+
+
+def test_store_keeps_events_and_links(database: Database) -> None:
+    """Nested columns have one entry each."""
+    request = _request()
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    event = span.events.add(name="e", time_unix_nano=START_NS)
+    event.attributes.add(key="k", value=AnyValue(int_value=1))
+    span.links.add(trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
+    row = _row(database, request)
+    assert (row["Events.Name"], row["Events.Attributes"]) == (["e"], [{"k": "1"}])
+    assert (row["Links.TraceId"], row["Links.SpanId"]) == (["01" * 16], ["02" * 8])
+
+
+def test_store_takes_concatenated_requests_as_one(database: Database) -> None:
+    """Protobuf messages one after the other are one larger message."""
+    name = os.urandom(8).hex()
+    database.insert_requests(_request(name=name).SerializeToString() * 3, name)
+    [row] = database.rows("SELECT count() AS n FROM acceptfirst.otel_traces WHERE SpanName = {n:String}", {"n": name})
+    assert row["n"] == 3
+
+
+def test_store_drops_the_twin_when_a_token_comes_again(database: Database) -> None:
+    """The same block under the same token adds nothing at any level."""
+    request = _request(name=os.urandom(8).hex())
+    _row(database, request)
+    assert _row(database, request)["SpanName"]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (2**64 - 1, 0), (0, 2**64 - 1), (2**63 - 1, 2**63), (5, 4)])
+def test_store_takes_any_clock(database: Database, start: int, end: int) -> None:
+    """A hostile or broken clock must not refuse the whole block."""
+    request = _request(start_time_unix_nano=start, end_time_unix_nano=end)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="acceptfirst.connection.id", value=AnyValue(string_value="c"))
+    assert 0 <= _row(database, request)["Duration"] < 2**64
+
+
+def test_store_blames_the_data_when_they_can_not_be_parsed(database: Database) -> None:
+    """The writer sets data aside on this class only."""
+    with pytest.raises(DataRefused, match="refused the data of insert into otlp_requests"):
+        database.insert_requests(b"\xff\xff\xff", "bad")
