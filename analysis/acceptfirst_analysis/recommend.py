@@ -1,14 +1,12 @@
-"""From the store to recommendations, and from recommendations back into the store.
+"""From the store to recommendations.
 
 Reads through named statements only, so it runs on an open database and on a collector's HTTP API alike.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Protocol
 
 from acceptfirst.catalogue import Catalogue, Pattern
@@ -19,23 +17,12 @@ from acceptfirst_analysis.verdict import judge
 from acceptfirst_analysis.window import Window
 from acceptfirst_analysis.wording import per_cent
 
-TABLE = "tuning_recommendations"
-STATUS_PROPOSED = "proposed"
-
 
 class StatementReader(Protocol):
     """Whoever can run a named, reading statement."""
 
     def statement_rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run the statement and return its rows."""
-        ...
-
-
-class RowWriter(Protocol):
-    """Whoever can insert rows into a table of the store."""
-
-    def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows that all have the keys of the first."""
         ...
 
 
@@ -209,38 +196,4 @@ def to_document(
         "window": {**window.parameters, "week": window.week, "provisional": window.provisional},
         "settings": {"slo": settings.slo, "confidence": settings.confidence, "lambda_ms": settings.lambda_ms},
         "recommendations": [row.to_row() for row in recommendations],
-    }
-
-
-def remember(writer: RowWriter, recommendations: Sequence[Recommendation], window: Window, *, now: datetime) -> None:
-    """Write the recommendations down, one row a question and range; asking again replaces the answer.
-
-    Args:
-        writer: an open ``Database``.
-        recommendations: what ``recommend`` returned for the window.
-        window: the range they speak about.
-        now: aware time of the writing.
-    """
-    writer.insert_rows(TABLE, [_stored(row, window, now) for row in recommendations])
-
-
-def _stored(row: Recommendation, window: Window, now: datetime) -> dict[str, Any]:
-    whole = row.to_row()
-    same = ("environment", "service", "route", "verdict", "readiness_mode_seen", "delay_ms", "timeout_ms", "slo")
-    also = ("poll_interval_ms", "ladder_ms", "confidence", "violation_rate", "violation_rate_upper", "rationale")
-    rest = ("delay_ms_estimate", "n", "n_missing", "provisional")
-    changes = {key: whole[key] for key in ("verdict", "delay_ms", "timeout_ms", "poll_interval_ms", "ladder_ms")}
-    return {
-        **{key: whole[key] for key in (*same, *also, *rest)},
-        "recommendation_id": row.identity(window.parameters),
-        "created_at": now,
-        "updated_at": now,
-        "pattern": row.pattern or "",
-        "cost": json.dumps(whole["cost"]),
-        "from_values": json.dumps(whole["from_values"]),
-        "to_values": json.dumps(changes),
-        "evidence": json.dumps(whole["evidence"]),
-        "window_start": window.since,
-        "window_end": window.until,
-        "status": STATUS_PROPOSED,
     }

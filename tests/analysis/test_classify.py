@@ -16,7 +16,7 @@ from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
 
-LABELLED = [
+LABELLED: list[tuple[str, dict[str, Any], set[str]]] = [
     ("C!RE", {}, {"receive_before_accept"}),
     ("CAGRX!RE", {}, {"receive_after_local_close"}),
     ("CAGRs!RE", {}, {"receive_after_failed_send"}),
@@ -183,7 +183,8 @@ def test_users_patterns_are_classified_when_their_texts_are_hostile(
         'schema_version = 1\n[[pattern]]\nnumber = 900\nname = "own_race"\nseverity = "fatal"\n'
         'title = "it\'s \\\\\' OR 1 --"\ncause = "c"\nremedy = "r"\ndelay_helps = "cures"\nfixed_by = "client"\n'
         '[[pattern.match]]\nsignature = "^CAGRSD$"\n'
-        'conditions = [{ field = "close_code", one_of = ["text", 1000] }, { field = "idle_ms", maximum = 1, when_unknown = true }]\n'
+        'conditions = [{ field = "close_code", one_of = ["text", 1000] },\n'
+        '{ field = "idle_ms", maximum = 1, when_unknown = true }]\n'
     )
     handshakes.add("CAGRSD")
     handshakes.write()

@@ -11,7 +11,8 @@ import pytest
 
 from acceptfirst.catalogue import Catalogue
 from acceptfirst_analysis.classify import classify
-from acceptfirst_analysis.recommend import EnvironmentUnseenError, recommend, remember, to_document
+from acceptfirst_analysis.memory import remember
+from acceptfirst_analysis.recommend import EnvironmentUnseenError, recommend, to_document
 from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database

@@ -159,7 +159,7 @@ def test_timeout_has_a_default_when_the_environment_is_a_strangers(stratum: Make
 
 
 def test_bound_covers_at_its_confidence_over_many_weeks(stratum: Make) -> None:
-    """300 weeks of 3,500 handshakes with a cold start: the share above the recommended delay is within the objective."""
+    """300 weeks of 3,500 handshakes: the true share above the delay is within the objective in 95 of 100."""
     generator = np.random.default_rng(SEED)
     kept = 0
     for _ in range(300):

@@ -54,7 +54,7 @@ def test_range_is_provisional_when_somebody_chose_it() -> None:
 
 def test_range_is_refused_when_it_is_empty() -> None:
     """With both ends in the message."""
-    with pytest.raises(WindowError, match="2026-11-24T03:00:00.000000Z and 2026-11-24T03:00:00.000000Z"):
+    with pytest.raises(WindowError, match=r"2026-11-24T03:00:00\.000000Z and 2026-11-24T03:00:00\.000000Z"):
         window_between(NOW, NOW, now=NOW)
 
 

@@ -1,0 +1,181 @@
+"""Where a command finds the data: a store that it opens, or a running ``serve`` that it asks."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
+
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.question import Question, QuestionError
+
+JOB_SECONDS_MAX: Final = 150.0
+DATA_DIR: Final = Path(".acceptfirst")
+
+StoreOption = Annotated[
+    str,
+    typer.Option(envvar="ACCEPTFIRST_STORE", help="The store: chdb:///path or clickhouse://user:password@host."),
+]
+UrlOption = Annotated[str, typer.Option(envvar="ACCEPTFIRST_URL", help="A running serve, to be asked instead.")]
+TokenOption = Annotated[
+    Path | None, typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token of that serve.")
+]
+EnvironmentOption = Annotated[str, typer.Option(help="Only this environment; all of them if left out.")]
+SinceOption = Annotated[str, typer.Option(help="From when: ISO 8601, or an age such as 24h or 7d.")]
+UntilOption = Annotated[str, typer.Option(help="Until when (excluded), in the same form.")]
+WeekOption = Annotated[str, typer.Option(help="An ISO week such as 2026-W47, instead of --since and --until.")]
+SloOption = Annotated[float, typer.Option(help="Share of handshakes that may meet an unready application.")]
+ConfidenceOption = Annotated[float, typer.Option(help="Confidence of every bound.")]
+LambdaOption = Annotated[float, typer.Option(help="What one violation costs, in milliseconds of waiting.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the two: ``dsn`` or ``url``."""
+
+    dsn: str = ""
+    url: str = ""
+    token: str = field(default="", repr=False)
+
+    def classify(self, question: Question) -> dict[str, Any]:
+        """Classify, here or there."""
+        if self.url:
+            return self._post("classify", question)
+        classifier = importlib.import_module("acceptfirst_analysis.classify")
+        catalogue = importlib.import_module("acceptfirst.catalogue").load_catalogue()
+        with self._database() as database:
+            window = _asked(question.window)(datetime.now(UTC))
+            found = classifier.classify(database, catalogue, window, question.environment)
+        document: dict[str, Any] = found.to_json()
+        return document
+
+    def recommend(self, question: Question) -> dict[str, Any]:
+        """Recommend and write it down, here or there."""
+        if self.url:
+            return self._post("recommend", question)
+        now = datetime.now(UTC)
+        with self._database() as database:
+            document = self._work("recommend", database, question)
+            _remember(database, document, now)
+        return document
+
+    def report(self, question: Question) -> dict[str, Any]:
+        """The report's text, made here or there."""
+        if self.url:
+            return self._post("report", question)
+        with self._database() as database:
+            return self._work("report", database, question)
+
+    def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
+        answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
+        return answer
+
+    @contextmanager
+    def _database(self) -> Iterator[Any]:
+        # The embedded engine before any other native library: see `serve`.
+        if self.dsn.startswith("chdb"):
+            importlib.import_module("chdb")
+        address = importlib.import_module("acceptfirst_store.address").StoreAddress.parse(self.dsn)
+        if address.path is not None and not (address.path / "metadata").is_dir():
+            raise CommandError(
+                f"expected an embedded store at {address.path}, but there is none; give the directory that serve wrote",
+                ExitCode.UNREACHABLE,
+            )
+        with importlib.import_module("acceptfirst_store.database").open_database(address) as database:
+            importlib.import_module("acceptfirst_store.migrations").migrate(database)
+            yield database
+
+    def _post(self, job: str, question: Question) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            response = httpx.post(
+                f"{self.url}/api/v1/jobs/{job}", json=question.to_json(), headers=headers, timeout=JOB_SECONDS_MAX
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise CommandError(f"nothing answers at {self.url}: {error}", ExitCode.UNREACHABLE) from error
+        return _answered(self.url, response)
+
+
+def source_of(store: str, url: str, token_file: Path | None) -> Source:
+    """What the options mean; with neither, the running ``serve`` of the data directory here, else its store.
+
+    Raises:
+        CommandError: when both are given, or the token can't be read.
+    """
+    if store and url:
+        raise CommandError("expected either --store or --url, but got both", ExitCode.USAGE)
+    token = _token(token_file)
+    if url:
+        return Source(url=url.rstrip("/"), token=token)
+    if store:
+        return Source(dsn=store)
+    if running := _running_url(DATA_DIR / "serve.json"):
+        return Source(url=running, token=token)
+    return Source(dsn=f"chdb://{(DATA_DIR / 'db').absolute()}")
+
+
+def question_of(**values: Any) -> Question:
+    """A checked question from the options.
+
+    Raises:
+        CommandError: a usage error, naming the value.
+    """
+    question: Question = _asked(Question(**values).checked)()
+    return question
+
+
+def _asked(reading: Any) -> Any:
+    def read(*arguments: Any) -> Any:
+        try:
+            return reading(*arguments)
+        except QuestionError as error:
+            raise CommandError(str(error), ExitCode.USAGE) from error
+
+    return read
+
+
+def _remember(database: Any, document: dict[str, Any], now: datetime) -> None:
+    memory = importlib.import_module("acceptfirst_analysis.memory")
+    model = importlib.import_module("acceptfirst_analysis.recommendation")
+    windows = importlib.import_module("acceptfirst_analysis.window")
+    since, until = (windows.parse_instant(document["window"][key], now=now) for key in ("since", "until"))
+    rows = [model.Recommendation.from_row(row) for row in document["recommendations"]]
+    memory.remember(database, rows, windows.window_between(since, until, now=now), now=now)
+
+
+def _answered(url: str, response: httpx.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        document = {}
+    if response.is_success and isinstance(document, dict):
+        return document
+    message = document.get("message", response.reason_phrase) if isinstance(document, dict) else response.reason_phrase
+    codes = {400: ExitCode.USAGE, 401: ExitCode.USAGE, 404: ExitCode.FAILURE, 409: ExitCode.NOT_ENOUGH_DATA}
+    code = codes.get(response.status_code, ExitCode.UNREACHABLE)
+    raise CommandError(f"{url} answered {response.status_code}: {message}", code)
+
+
+def _running_url(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # nobody serves here, or somebody else's file: then it is the store that is asked
+
+
+def _token(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"the token file {path} can't be read: {error}", ExitCode.USAGE) from error

@@ -1,0 +1,54 @@
+"""Data on standard output: a table for a person at a terminal, tab-separated lines for a pipe, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def print_json(document: Any) -> None:
+    """One JSON document, indented."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_json_line(document: Any) -> None:
+    """One JSON document on one line, at once: somebody may be waiting at the other end of the pipe."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
+    """Rows under headings.
+
+    Args:
+        columns: headings.
+        rows: cells, printed as text; what comes from outside can't colour the terminal or break a line.
+        title: above the table, at a terminal only.
+    """
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            sys.stdout.write("\t".join(_flat(cell) for cell in row) + "\n")
+        return
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_flat(cell)) for cell in row))
+    Console().print(table)
+
+
+def say(text: str) -> None:
+    """A remark that is no data: on standard error, and only when a person is there to read it."""
+    if sys.stderr.isatty():
+        Console(stderr=True).print(escape(text), style="dim")
+
+
+def _flat(cell: Any) -> str:
+    text = "" if cell is None else str(cell)
+    return "".join(character if character.isprintable() else " " for character in text)
