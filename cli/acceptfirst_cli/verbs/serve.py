@@ -39,9 +39,10 @@ def run(
 def _serve(host: str, port: int, store: str, data_dir: pathlib.Path, token: str) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
+    jobs = importlib.import_module("acceptfirst_cli.jobs")
     settings = settings_module.CollectorSettings(data_dir=data_dir, store=store, host=host, port=port, token=token)
     try:
-        server.run(settings)
+        server.run(settings, extend=jobs.extend)
     except server.ListenError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from error
 
