@@ -91,7 +91,7 @@ def _tell_note(console: Console, log: Path) -> None:
     note = note_in(log.read_text(encoding="utf-8", errors="replace"), NOTE_PATTERN)
     if note:
         _heading(console, "What a developer sees: the traceback of the backend, with AcceptFirst's note")
-        console.print(Text(note))
+        console.print(Text(note), soft_wrap=True)
 
 
 def note_in(log: str, pattern: str) -> str:
@@ -152,8 +152,8 @@ def _tell_verdict(console: Console, outcome: Outcome, folder: DemoFolder) -> Non
     paths = {"report": folder.report_html, "figures": folder.summary}
     for name, path in paths.items():
         console.print(Text(f"{name + ':':9}{_shown(path)}"))
-    console.print(Text(f"{'next:':9}acceptfirst patterns explain CAGRX!R   or, for an application of your own:"))
-    console.print(Text(f"{'':9}acceptfirst serve   and   app = acceptfirst.instrument(app)"))
+    console.print(Text(f"{'next:':9}acceptfirst recommend --store chdb://{folder.collector / 'db'}"), soft_wrap=True)
+    console.print(Text(f"{'':9}and for an application of your own: acceptfirst serve, acceptfirst.instrument(app)"))
 
 
 def _shown(path: Path) -> str:
@@ -176,7 +176,7 @@ _FIGURES: Final[dict[str, Any]] = {
     "connections that they needed for it": lambda run: str(sum(s.attempts for s in run.driven.stays if s.answered)),
     "from opening to the first answer, median": lambda run: _milliseconds(percentile_ms(run.patient_waits_ms, 0.5)),
     "from opening to the first answer, p95": lambda run: _milliseconds(percentile_ms(run.patient_waits_ms, P95)),
-    "the same without further attempts, p95 (store: connect to ready)": lambda run: _milliseconds(
+    "one connection, from connect to ready, p95 (in the store)": lambda run: _milliseconds(
         run.stored.chat_ready_p95_ms
     ),
     "connections with a bug that needs code": lambda run: str(run.code_violations),

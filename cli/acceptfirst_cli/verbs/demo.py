@@ -21,7 +21,7 @@ def run(
     ),
     connections: Annotated[
         int,
-        typer.Option(min=20, max=5000, help="Clients in each of the two runs; one that is turned away comes again."),
+        typer.Option(min=40, max=5000, help="Clients in each of the two runs; one that is turned away comes again."),
     ] = CLIENTS,
     seed: Annotated[int, typer.Option(help="Decides traffic and cold starts, of both runs alike.")] = 1,
     *,

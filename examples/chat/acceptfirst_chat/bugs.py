@@ -31,6 +31,14 @@ TICK_S: Final = 0.01
 TICKS_MAX: Final = 1000
 
 
+async def _moderate(websocket: WebSocket) -> None:
+    await websocket.close(4409)
+
+
+async def _tell(websocket: WebSocket) -> None:
+    await websocket.send_text("news")
+
+
 async def _until_disconnect(websocket: WebSocket) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         while True:
@@ -57,7 +65,7 @@ async def receive_after_local_close(websocket: WebSocket, ledger: Ledger) -> Non
     await websocket.accept()
     acceptfirst.ready(websocket)
     await websocket.receive_text()
-    await asyncio.create_task(websocket.close(4409), name="moderator")
+    await asyncio.create_task(_moderate(websocket), name="moderator")
     ledger.plant("receive_after_local_close")
     await websocket.receive_text()
 
@@ -90,7 +98,7 @@ async def receive_after_disconnect(websocket: WebSocket, ledger: Ledger) -> None
 async def send_before_accept(websocket: WebSocket, ledger: Ledger) -> None:
     """The connection is on the broadcast list before it is accepted."""
     try:
-        await asyncio.create_task(websocket.send_text("somebody else's news"), name="broadcast")
+        await asyncio.create_task(_tell(websocket), name="broadcast")
     except RuntimeError:
         ledger.plant("send_before_accept")
     await websocket.accept()
@@ -144,7 +152,7 @@ async def send_after_disconnect(websocket: WebSocket, ledger: Ledger) -> None:
     await _until_disconnect(websocket)
     with contextlib.suppress(WebSocketDisconnect):  # swallowing it is half the bug
         ledger.plant("send_after_disconnect")
-        await asyncio.create_task(websocket.send_text("tick"), name="ticker")
+        await asyncio.create_task(_tell(websocket), name="ticker")
 
 
 async def send_after_close(websocket: WebSocket, ledger: Ledger) -> None:
@@ -154,7 +162,7 @@ async def send_after_close(websocket: WebSocket, ledger: Ledger) -> None:
     await websocket.receive_text()
     await websocket.close(4409)
     ledger.plant("send_after_close")
-    await asyncio.create_task(websocket.send_text("to whoever is still on the list"), name="broadcast")
+    await asyncio.create_task(_tell(websocket), name="broadcast")
 
 
 async def double_close(websocket: WebSocket, ledger: Ledger) -> None:
