@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -77,11 +78,11 @@ class AcceptFirstMiddleware:
         provider = tracer_provider or trace.get_tracer_provider()
         resource = getattr(getattr(provider, "resource", None), "attributes", None)
         self.environment = resolve_environment(environment, resource)
-        self.policy = _policy(policy, self.environment)
         self._poll = readiness if callable(readiness) else None
-        self._readiness_mode: str = self.policy.readiness_mode or ("polled" if callable(readiness) else readiness)
-        self._gate_mode: str = self.policy.gate or gate
-        self._require_consistent()
+        argued = ("polled" if callable(readiness) else readiness, gate)
+        self.policy = _usable_policy(policy, self.environment, argued, self._poll)
+        self._readiness_mode: str = self.policy.readiness_mode or argued[0]
+        self._gate_mode: str = self.policy.gate or argued[1]
         self._exclude = frozenset(exclude)
         self._catalogue = load_catalogue(Path(patterns) if patterns else None)
         self.detector = RaceConditionDetector(self.environment, self.policy)
@@ -134,11 +135,6 @@ class AcceptFirstMiddleware:
         self._telemetry.opened(connection)
         return connection
 
-    def _require_consistent(self) -> None:
-        _require_modes(self._readiness_mode, self._gate_mode, self._poll)
-        for own in self.policy.routes.values():
-            _require_modes(own.readiness_mode or self._readiness_mode, own.gate or self._gate_mode, self._poll)
-
 
 COORDINATOR_KEY: Final = "acceptfirst.coordinator"
 
@@ -157,16 +153,28 @@ def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | No
         )
 
 
-def _policy(source: Policy | Path | str | None, environment: str) -> Policy:
-    if isinstance(source, Policy):
-        return source
-    if source is None:
-        return default_policy(environment)
+def _usable_policy(
+    source: Policy | Path | str | None, environment: str, argued: tuple[str, str], poll: ReadinessPoll | None
+) -> Policy:
+    """The policy that holds: what is wrong in code is raised, what is wrong in a file is logged and left out."""
+    if source is None or isinstance(source, Policy):
+        policy = source or default_policy(environment)
+        _require_policy_fits(policy, argued, poll)
+        return policy
     try:
-        return load_policy_file(source, environment)
-    except PolicyError as error:
-        logger.error("the policy can't be used, the default of %s holds: %s", environment, error)
-        return default_policy(environment)
+        policy = load_policy_file(source, environment)
+        _require_policy_fits(policy, argued, poll)
+    except (PolicyError, ConfigurationError) as error:
+        logger.error("the policy %s can't be used, the default of %s holds: %s", source, environment, error)
+        return replace(default_policy(environment), gate="observe")
+    return policy
+
+
+def _require_policy_fits(policy: Policy, argued: tuple[str, str], poll: ReadinessPoll | None) -> None:
+    readiness_mode, gate_mode = policy.readiness_mode or argued[0], policy.gate or argued[1]
+    _require_modes(readiness_mode, gate_mode, poll)
+    for own in policy.routes.values():
+        _require_modes(own.readiness_mode or readiness_mode, own.gate or gate_mode, poll)
 
 
 class Telemetry:

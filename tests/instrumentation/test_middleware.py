@@ -300,6 +300,16 @@ def test_policy_file_that_cannot_be_used_falls_back_to_the_default(
     assert "expected delay_ladder_ms to be a number from 0 to 250, but got 9999" in caplog.text
 
 
+def test_policy_file_that_contradicts_the_code_falls_back_too(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that asks for polling where no check was given must not keep a backend from starting."""
+    path = tmp_path / "policy.toml"
+    path.write_text('schema_version = 1\n[testing]\nreadiness_mode = "polled"\n')
+    app: Any = acceptfirst.instrument(echo, environment="testing", policy=path)
+
+    assert app.policy.version == "default"
+    assert "readiness 'polled' needs a check" in caplog.text
+
+
 def test_handshake_that_exceeds_its_timeout_is_reported_while_it_is_stuck(server: Any, spans: Any) -> None:
     """A stall is a violation at once, not when the connection ends."""
     seen: list[list[str]] = []
