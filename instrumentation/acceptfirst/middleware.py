@@ -166,7 +166,8 @@ def _usable_policy(
         _require_policy_fits(policy, argued, poll)
     except (PolicyError, ConfigurationError) as error:
         logger.error("the policy %s can't be used, the default of %s holds: %s", source, environment, error)
-        return replace(default_policy(environment), gate="observe")
+        # What the file was to mend may be a contradiction of the arguments themselves: then nothing is held back.
+        return replace(default_policy(environment), gate="observe" if argued == ("auto", "hold") else None)
     return policy
 
 
