@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from acceptfirst_store.errors import StoreUnreachable
 
 BACKLOG_CONNECTIONS = 2048
 CLOSE_CONNECTIONS_SECONDS_MAX = 1
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class ListenError(Exception):
@@ -68,6 +70,7 @@ def run(settings: CollectorSettings, *, extend: Extend | None = None) -> None:
         ListenError: the address can't be bound.
         KeyboardInterrupt: it was ended by SIGINT (and is closed).
     """
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     with contextlib.closing(_bind(settings)) as listener:
         services = Services(settings)
         services.url = _url(settings.host, listener.getsockname()[1])

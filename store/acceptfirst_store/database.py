@@ -7,6 +7,7 @@ statement names its database, since a handle's current database is one more thin
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ SEND_RECEIVE_SECONDS_MAX = 90
 
 #: A block may hold spans of many days (a clock jump, an outage); one with thousands is hostile, and each costs 10 ms.
 PARTITIONS_PER_BLOCK_MAX = 1000
+
+# The driver and what it speaks HTTP with log what they raise, and we raise it again in our words: once is enough.
+for _name in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 Parameters = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""Real parts for the collector's tests: requests built with the official protobuf, and a serve process to send them to."""
+"""Real parts for the collector's tests: requests made with the official protobuf, and serve processes to take them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from acceptfirst_collector.log.request_log import Limits, RequestLog
+from acceptfirst_collector.log.segments import segment_paths
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
@@ -87,7 +90,7 @@ class ServeProcess:
     def kill(self) -> None:
         """End it with signal 9."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
         (self.data_dir / "serve.json").unlink(missing_ok=True)
 
     def stop(self) -> str:
@@ -108,27 +111,53 @@ def _wait_for_url(process: subprocess.Popen[str], path: pathlib.Path) -> str:
 
 StartServe = Callable[..., ServeProcess]
 
+#: The real server with a limit that a test can reach without sending 64 MiB.
+SMALL_LIMITS = """
+import pathlib, sys
+import chdb
+from acceptfirst_collector.server import run
+from acceptfirst_collector.settings import CollectorSettings
+run(CollectorSettings(data_dir=pathlib.Path(sys.argv[4]), port=0, request_bytes_max=100_000))
+"""
+
+
+class _Starter:
+    """Starts serve processes on one data directory, and ends what still runs."""
+
+    def __init__(self, data_dir: pathlib.Path) -> None:
+        self.data_dir = data_dir
+        self.started: list[ServeProcess] = []
+
+    def __call__(self, *arguments: str, code: str = "") -> ServeProcess:
+        command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "acceptfirst_cli", "serve"]
+        command += ["--port", "0", "--data-dir", str(self.data_dir), *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        serve = ServeProcess(process, "", self.data_dir)
+        self.started.append(serve)
+        serve.url = _wait_for_url(process, self.data_dir / "serve.json")
+        return serve
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        for serve in self.started:
+            if serve.process.poll() is None:
+                serve.kill()
+
 
 @pytest.fixture
 def start_serve(tmp_path: pathlib.Path) -> Iterator[StartServe]:
     """Start serve processes on a data directory of the test; what still runs at its end is killed."""
-    started: list[ServeProcess] = []
+    starter = _Starter(tmp_path / "data")
+    yield starter
+    starter.end()
 
-    def start(*arguments: str, code: str = "") -> ServeProcess:
-        data_dir = tmp_path / "data"
-        command = [sys.executable, "-c", code] if code else [sys.executable, "-m", "acceptfirst_cli", "serve"]
-        command += ["--port", "0", "--data-dir", str(data_dir), *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        serve = ServeProcess(process, "", data_dir)
-        started.append(serve)
-        serve.url = _wait_for_url(process, data_dir / "serve.json")
-        return serve
 
-    yield start
-    for serve in started:
-        if serve.process.poll() is None:
-            serve.process.kill()
-        serve.process.communicate()
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """Share one serve process among the tests of a module that don't end it; small bodies only, so that limits hit."""
+    starter = _Starter(tmp_path_factory.mktemp("serve") / "data")
+    yield starter(code=SMALL_LIMITS)
+    starter.end()
 
 
 @pytest.fixture
@@ -151,3 +180,48 @@ def stored_names() -> Callable[[pathlib.Path], list[str]]:
         return names
 
     return read
+
+
+DIGEST = b"d" * 16
+
+
+@dataclasses.dataclass
+class LogFolder:
+    """A log's folder, opened as often as a test likes; every log is closed at the test's end."""
+
+    path: pathlib.Path
+    opened: list[RequestLog]
+
+    def open(self, limits: Limits | None = None) -> RequestLog:
+        """Open the log, after closing the one before."""
+        self.close()
+        self.opened.append(RequestLog(self.path, limits))
+        return self.opened[-1]
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self.opened:
+            self.opened.pop().close()
+
+    def fill(self, *payloads: bytes) -> None:
+        """Append payloads through a log of its own, so that they share one segment, then close it."""
+        log = self.open()
+        for payload in payloads:
+            log.append(DIGEST, payload).result()
+        self.close()
+
+    def read_payloads(self) -> list[bytes]:
+        """Open the log and read everything that is not stored."""
+        return [record.payload for record in self.open().read(1 << 30)]
+
+    def segments(self) -> list[pathlib.Path]:
+        """Return the segment files in order."""
+        return segment_paths(self.path)
+
+
+@pytest.fixture
+def log_folder(tmp_path: pathlib.Path) -> Iterator[LogFolder]:
+    """Give a test a log's folder."""
+    folder = LogFolder(tmp_path / "log", [])
+    yield folder
+    folder.close()

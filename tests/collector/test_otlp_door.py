@@ -1,0 +1,116 @@
+"""What the door rewrites, what it leaves as it is, and what the window of resends remembers."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from acceptfirst_collector.otlp.door import admit, canonical
+from acceptfirst_collector.otlp.inflate import Inflater
+from acceptfirst_collector.otlp.nesting import nests_too_deep
+from acceptfirst_collector.otlp.refusal import RefusedError
+from acceptfirst_collector.otlp.resends import ResendWindow
+
+SHALLOW: list[Any] = ["x", 1, 1.5, True, None, [], {}, [1, "a", None], {"a": 1, "b": "c"}]
+DEEP: list[Any] = [[[1]], [{}], {"a": []}, {"a": {"b": {"c": 1}}}, [1, [2, [3, [4]]]]]
+
+
+def _value(payload: bytes) -> Any:
+    [attribute] = ExportTraceServiceRequest.FromString(payload).resource_spans[0].scope_spans[0].spans[0].attributes
+    return attribute.value
+
+
+@pytest.mark.parametrize("value", SHALLOW, ids=repr)
+def test_door_leaves_a_request_as_it_came_when_the_store_can_read_it(
+    make_request: Callable[..., bytes], value: Any
+) -> None:
+    """Not a byte is touched."""
+    body = make_request("a", attributes={"k": value})
+    assert admit(body).payload == body
+
+
+@pytest.mark.parametrize("value", DEEP, ids=repr)
+def test_door_rewrites_a_value_as_json_when_it_nests_too_deep(make_request: Callable[..., bytes], value: Any) -> None:
+    """The text is what the official exporter would have stored."""
+    payload = admit(make_request("a", attributes={"k": value})).payload
+    assert json.loads(_value(payload).string_value) == value
+    assert not nests_too_deep(payload)
+
+
+def test_door_gives_the_same_digest_when_the_same_body_comes_again(make_request: Callable[..., bytes]) -> None:
+    """The digest is of what came, not of what is stored."""
+    body = make_request("a", attributes={"k": [[1]]})
+    assert admit(body).digest == admit(body).digest
+    assert admit(body).digest != admit(make_request("a", attributes={"k": [[1]]})).digest
+
+
+@given(st.binary(max_size=200))
+def test_door_refuses_or_admits_any_bytes(body: bytes) -> None:
+    """Nothing but a refusal ever leaves it, and what it admits is a request."""
+    with contextlib.suppress(RefusedError):
+        ExportTraceServiceRequest.FromString(admit(body).payload)
+
+
+def test_door_drops_unknown_fields_in_the_canonical_form(make_request: Callable[..., bytes]) -> None:
+    """What OTLP doesn't know is the first suspect when a store refuses a request."""
+    body = make_request("a")
+    assert canonical(body + b"\xfa\x3e\x03abc") == body
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 50))
+def test_inflater_restores_any_members_in_any_chunks(parts: list[bytes], chunk_bytes: int) -> None:
+    """Members are concatenated, however the network cuts them."""
+    compressed = b"".join(gzip.compress(part) for part in parts)
+    inflater = Inflater(10_000)
+    for start in range(0, len(compressed), chunk_bytes):
+        inflater.feed(compressed[start : start + chunk_bytes])
+    assert inflater.finish() == b"".join(parts)
+
+
+@given(st.integers(1, 500), st.integers(0, 1000))
+def test_inflater_refuses_exactly_what_is_over_the_limit(limit: int, size: int) -> None:
+    """The limit itself is still allowed."""
+    inflater = Inflater(limit)
+    if size <= limit:
+        inflater.feed(gzip.compress(bytes(size)))
+        assert len(inflater.finish()) == size
+    else:
+        with pytest.raises(RefusedError) as refusal:
+            inflater.feed(gzip.compress(bytes(size)))
+        assert refusal.value.status == 413
+
+
+def _appended(error: Exception | None = None) -> concurrent.futures.Future[int]:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    if error is None:
+        future.set_result(1)
+    else:
+        future.set_exception(error)
+    return future
+
+
+def test_window_forgets_a_body_when_its_time_is_over() -> None:
+    """Until then it is known."""
+    now = [0.0]
+    window = ResendWindow(10, clock=lambda: now[0])
+    window.remember(b"a", _appended())
+    now[0] = 10.0
+    assert window.find(b"a") is not None
+    now[0] = 10.1
+    assert window.find(b"a") is None
+
+
+def test_window_does_not_know_a_body_whose_append_failed() -> None:
+    """It was refused, so it must be tried again."""
+    window = ResendWindow()
+    window.remember(b"a", _appended(OSError("disk full")))
+    assert window.find(b"a") is None
