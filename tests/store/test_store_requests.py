@@ -139,3 +139,27 @@ def test_store_blames_the_data_when_they_can_not_be_parsed(database: Database) -
     """The writer sets data aside on this class only."""
     with pytest.raises(DataRefused, match="refused the data of insert into otlp_requests"):
         database.insert_requests(b"\xff\xff\xff", "bad")
+
+
+def test_store_fills_what_is_missing_when_a_batch_was_stored_in_part(database: Database) -> None:
+    """A crash between two tables of one insert: the replay under the same token completes it, without twins."""
+    request = _request(name="websocket.transition")
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.attributes.add(key="acceptfirst.connection.id", value=AnyValue(string_value="half-stored"))
+    database.insert_requests(request.SerializeToString(), "half")
+    database.run("TRUNCATE TABLE acceptfirst.handshakes")
+    database.insert_requests(request.SerializeToString(), "half")
+    [row] = database.rows(
+        "SELECT (SELECT count() FROM acceptfirst.handshakes) AS handshakes, "
+        "(SELECT count() FROM acceptfirst.otel_traces "
+        "WHERE SpanAttributes['acceptfirst.connection.id'] = 'half-stored') AS spans"
+    )
+    assert row == {"handshakes": 1, "spans": 1}
+
+
+def test_store_blames_the_data_when_they_are_scattered_over_too_many_days(database: Database) -> None:
+    """Each day is a partition and a part; thousands in one block are hostile, and must not count as a busy store."""
+    days = range(1001)
+    body = b"".join(_request(start_time_unix_nano=day * 86_400_000_000_000).SerializeToString() for day in days)
+    with pytest.raises(DataRefused, match="Too many partitions"):
+        database.insert_requests(body, "scattered")
