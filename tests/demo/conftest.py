@@ -173,6 +173,7 @@ def bugs_met(request: pytest.FixtureRequest, start_backend: StartBackend, receiv
     backend = start_backend(BASELINE if request.param == "blind" else HELD_AS_LONG_AS_BASELINE, request.param)
 
     async def visit_all() -> None:
+        """All at once, as in the demo."""
         await asyncio.gather(*(visit(backend.url, plant.name) for plant in (*CODE_PLANTS, DENIAL)))
 
     asyncio.run(visit_all())

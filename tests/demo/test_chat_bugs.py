@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +62,11 @@ def test_chosen_refuses_a_name_that_is_no_bug() -> None:
 def test_chosen_gives_the_named_bugs_in_their_order() -> None:
     """Spaces around the commas are no part of a name."""
     assert [plant.name for plant in chosen("double_close, double_accept")] == ["double_close", "double_accept"]
+
+
+def test_readme_has_every_plant_with_its_mistake() -> None:
+    """Backticks apart, word for word as in the table of plants."""
+    readme = (Path(__file__).parents[2] / "examples" / "chat" / "README.md").read_text().replace("`", "")
+    rows = {plant.name: f"| {plant.name} | {plant.mistake} |" for plant in CODE_PLANTS}
+
+    assert [name for name, row in rows.items() if row not in readme] == []

@@ -57,6 +57,7 @@ def test_guests_need_one_attempt_each_when_messages_are_held(start_backend: Any,
     guests = [guest(), guest("slow", 0.1), guest("impatient", 0.05)]
 
     async def all_at_once() -> list[Stay]:
+        """They share one cold start."""
         return await asyncio.gather(*(stay(backend.url, one) for one in guests))
 
     stays = asyncio.run(all_at_once())

@@ -58,6 +58,7 @@ def stayed_with(doorkeeper: Doorkeeper, *, thinks_s: float = 0.0) -> Stay:
     """One eager guest's visit."""
 
     async def visit() -> Stay:
+        """One visit to a server of its own."""
         one = Guest(user="anna", room="lobby", kind="eager", arrives_s=0.0, thinks_s=thinks_s, seed="1")
         async with listening(doorkeeper) as url:
             return await stay(url, one)

@@ -59,6 +59,7 @@ def test_second_visitor_waits_for_the_first_ones_work() -> None:
     """Who comes while it is under way does not find it done."""
 
     async def two() -> float:
+        """Seconds that the second waits."""
         waking = slow_first(100.0)
         first = asyncio.create_task(waking.work("anna"))
         await asyncio.sleep(0.01)
@@ -75,6 +76,7 @@ def test_visitor_who_leaves_does_not_stop_the_work_for_the_others() -> None:
     """A cancelled connection's cold start goes on."""
 
     async def leave_and_return() -> bool:
+        """Whether the first was cancelled, once the second has what it came for."""
         waking = slow_first(30.0)
         first = asyncio.create_task(waking.work("anna"))
         await asyncio.sleep(0)

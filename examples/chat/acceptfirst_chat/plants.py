@@ -46,7 +46,7 @@ DENIAL: Final = Plant(
 CODE_PLANTS: Final = (
     _planted("receive_before_accept", "accept() is missing on this path"),
     _planted("receive_on_unaccepted_object", "a dependency accepts through a second WebSocket object"),
-    _planted("receive_after_local_close", "a moderator task closes, the loop goes on receiving"),
+    _planted("receive_after_local_close", "a moderator's task closes, the loop goes on receiving"),
     _planted("receive_after_failed_send", "a failed send is swallowed, the loop goes on receiving"),
     _planted("receive_after_disconnect", "the disconnect is swallowed, the loop goes on receiving"),
     _planted("send_before_accept", "registered for broadcasts before accept()"),
