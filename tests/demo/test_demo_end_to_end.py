@@ -43,7 +43,7 @@ class Ran:
 
 def started(folder: Path, *options: str) -> subprocess.Popen[str]:
     """A demo that has just been started."""
-    arguments = ["--data-dir", str(folder), "--connections", str(CONNECTIONS), *options]
+    arguments = ["--data-dir", str(folder), "--connections", str(CONNECTIONS), "--seed", "6", *options]
     return subprocess.Popen(
         [sys.executable, "-m", "acceptfirst_cli", "demo", *arguments],
         stdout=subprocess.PIPE,

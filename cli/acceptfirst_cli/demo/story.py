@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acceptfirst.catalogue import load_catalogue
-from acceptfirst_chat.plants import CHAT_ROUTE
+from acceptfirst_chat.plants import BUG_ROUTES_PREFIX, CHAT_ROUTE
 from acceptfirst_chat.sessions import TIME_SCALE
 from acceptfirst_cli.demo.figures import RunFigures, percentile_ms
 from acceptfirst_cli.demo.folder import DemoFolder
@@ -72,17 +72,20 @@ def _tell_causes(console: Console, outcome: Outcome) -> None:
     catalogue = load_catalogue()
     _heading(console, "What AcceptFirst found")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("pattern", "route", "found", "planted", "would a delay help?", "cured by"):
-        table.add_column(title, justify="right" if title in ("found", "planted") else "left", no_wrap=title != "route")
+    for title in ("pattern", "found", "planted", "would a delay help?", "cured by"):
+        table.add_column(title, justify="right" if title in ("found", "planted") else "left", no_wrap=True)
     planted = outcome.before.happened.expected()
     for (route, name), found in sorted(outcome.before.stored.found.items(), key=lambda item: (-item[1], item[0])):
         pattern = catalogue[name]
         helps = _DELAY_HELPS[pattern.delay_helps]
-        table.add_row(name, route, str(found), str(planted.get((route, name), 0)), helps, pattern.fixed_by)
+        table.add_row(name, str(found), str(planted.get((route, name), 0)), helps, pattern.fixed_by)
     console.print(table)
     wrong = outcome.before.mismatches
     console.print(
-        "Each was found where it had been planted, and nowhere else." if not wrong else "; ".join(wrong),
+        f"The first is on {CHAT_ROUTE}; each bug has a route of its own, {BUG_ROUTES_PREFIX}<pattern>. All were found "
+        "where they had been planted, and nowhere else."
+        if not wrong
+        else "; ".join(wrong),
         style="" if not wrong else "bold red",
     )
 
@@ -123,9 +126,10 @@ def _tell_change(console: Console, outcome: Outcome, folder: DemoFolder) -> None
             f"For {len(fixes)} routes the cure is in the code; the report says for each what and why. "
             "No setting is proposed there, since none would help."
         )
-    console.print(f"The policy that follows ({folder.chat / 'after.policy.toml'}), with no line of the chat changed:")
-    policy = (folder.chat / "after.policy.toml").read_text(encoding="utf-8").strip()
-    console.print(Text("\n".join(f"  {line}" for line in policy.splitlines()), style="cyan"))
+    path = folder.chat / "after.policy.toml"
+    console.print(f"The policy that follows ({_shown(path)}), with no line of the chat changed:")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    console.print(Text("\n".join(f"  {line}" for line in lines if line), style="cyan"))
 
 
 def _tell_proof(console: Console, outcome: Outcome) -> None:

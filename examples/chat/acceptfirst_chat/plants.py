@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 CHAT_ROUTE: Final = "/ws/chat/{room}"
-_BUG_ROUTES: Final = "/ws/bugs/"
+BUG_ROUTES_PREFIX: Final = "/ws/bugs/"
 
 
 class Plant(NamedTuple):
@@ -29,7 +29,7 @@ class Plant(NamedTuple):
 
 
 def _planted(name: str, mistake: str) -> Plant:
-    return Plant(name, name, mistake, _BUG_ROUTES + name)
+    return Plant(name, name, mistake, BUG_ROUTES_PREFIX + name)
 
 
 TIMING_RACE: Final = Plant(
@@ -40,7 +40,7 @@ TIMING_RACE: Final = Plant(
 )
 
 DENIAL: Final = Plant(
-    "denial_response", None, "no mistake: refuses with an HTTP answer of its own", _BUG_ROUTES + "denial_response"
+    "denial_response", None, "no mistake: refuses with an HTTP answer of its own", BUG_ROUTES_PREFIX + "denial_response"
 )
 
 CODE_PLANTS: Final = (
