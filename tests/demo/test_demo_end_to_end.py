@@ -66,9 +66,9 @@ def pids_of(folder: Path) -> list[int]:
     return found
 
 
-def backend_pid(folder: Path, demo: subprocess.Popen[str]) -> int:
-    """The process of the demo's first backend, once there is one."""
-    while not (pids := pids_of(folder / "chat")):
+def worker_in(folder: Path, demo: subprocess.Popen[str]) -> int:
+    """The child that works in a part of the demo's folder, once there is one."""
+    while not (pids := [pid for pid in pids_of(folder) if pid != demo.pid]):
         assert demo.poll() is None, demo.communicate()
         time.sleep(0.02)
     return pids[0]
@@ -142,7 +142,7 @@ def test_demo_ends_its_children_when_it_is_interrupted(tmp_path: Path, number: s
     """In the middle of the first run, with 130 and one line."""
     folder = tmp_path / "demo"
     with started(folder) as demo:
-        backend_pid(folder, demo)
+        worker_in(folder / "chat", demo)
         time.sleep(1.0)  # the clients are under way
         demo.send_signal(number)
         _, err = demo.communicate()
@@ -152,15 +152,21 @@ def test_demo_ends_its_children_when_it_is_interrupted(tmp_path: Path, number: s
     assert pids_of(folder) == []
 
 
-def test_demo_says_which_child_died(tmp_path: Path) -> None:
-    """The backend is killed; the demo says so, shows the end of its log, and ends the collector."""
+@pytest.mark.parametrize(
+    ("victim", "name"),
+    [("chat", "the chat backend (before)"), ("collector", "the collector (acceptfirst serve)")],
+    ids=["backend", "collector"],
+)
+def test_demo_says_which_child_died(tmp_path: Path, victim: str, name: str) -> None:
+    """In the middle of the first run: one line that names it, the end of its log, and no process left."""
     folder = tmp_path / "demo"
     with started(folder) as demo:
-        os.kill(backend_pid(folder, demo), signal.SIGKILL)
+        worker_in(folder / "chat", demo)
+        os.kill(worker_in(folder / victim, demo), signal.SIGKILL)
         _, err = demo.communicate()
 
     told = [line for line in err.splitlines() if line.startswith("acceptfirst: ")]
     assert demo.returncode == 1, err
     assert len(told) == 1
-    assert told[0].startswith("acceptfirst: the chat backend (before) ended by itself (signal SIGKILL)")
+    assert told[0].startswith(f"acceptfirst: {name} ended by itself (signal SIGKILL)")
     assert pids_of(folder) == []

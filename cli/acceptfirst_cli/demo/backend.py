@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from acceptfirst_chat.traffic import Driven, Traffic, drive
-from acceptfirst_cli.demo.children import Child, Children
+from acceptfirst_cli.demo.children import Children
 from acceptfirst_cli.demo.collector import answers
 from acceptfirst_cli.demo.figures import Happened
 from acceptfirst_cli.errors import CommandError
@@ -75,18 +75,18 @@ def run_backend(
     port = free_port()
     child = children.start(f"the chat backend ({run.name})", run.arguments(port), run.log)
     child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), START_TIMEOUT_S, "ready")
-    driven = asyncio.run(_drive_watched(child, f"ws://127.0.0.1:{port}", traffic, arrived))
+    driven = asyncio.run(_drive_watched(children, f"ws://127.0.0.1:{port}", traffic, arrived))
     if not child.stop(STOP_PATIENCE_S) or not run.ledger.exists():
         raise CommandError(f"{child.name} did not stop in order; the end of its log, {child.log}:\n{child.log_tail()}")
     return driven, Happened.read(run.ledger)
 
 
-async def _drive_watched(child: Child, url: str, traffic: Traffic, arrived: Callable[[], None]) -> Driven:
-    """Drive, and give up at once when the backend dies: clients would try again for minutes."""
+async def _drive_watched(children: Children, url: str, traffic: Traffic, arrived: Callable[[], None]) -> Driven:
+    """Drive, and give up at once when a child dies: clients and exporters would try again for minutes."""
     driving = asyncio.create_task(drive(url, traffic, arrived))
     try:
         while not driving.done():
-            child.require_alive()
+            children.require_alive()
             await asyncio.wait({driving}, timeout=WATCH_S)
         return driving.result()
     finally:

@@ -39,11 +39,15 @@ class Child:
         name: what people call it.
         arguments: behind ``python``.
         log: where its output goes.
+
+    Attributes:
+        is_wanted: whether nobody has asked it to stop.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
+        self.is_wanted = True
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, from a list, without a shell
                 [sys.executable, *arguments],
@@ -52,7 +56,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=_environment(),
                 start_new_session=True,
-                preexec_fn=_die_with_parent() if sys.platform == "linux" else None,  # noqa: PLW1509 - the demo has no threads yet, and prctl takes no lock
+                preexec_fn=_die_with_parent() if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call that takes no lock
             )
 
     @property
@@ -94,6 +98,7 @@ class Child:
         Returns:
             Whether it stopped when it was asked.
         """
+        self.is_wanted = False
         if self._process.poll() is None:
             self._process.terminate()
         try:
@@ -127,6 +132,16 @@ class Children:
         child = Child(name, arguments, log)
         self._children.append(child)
         return child
+
+    def require_alive(self) -> None:
+        """Nothing, while all of them run that were not asked to stop.
+
+        Raises:
+            CommandError: see ``Child.require_alive``.
+        """
+        for child in self._children:
+            if child.is_wanted:
+                child.require_alive()
 
     def __enter__(self) -> Self:
         return self

@@ -22,7 +22,7 @@ from acceptfirst_chat.ledger import Ledger
 
 Bug = Callable[[WebSocket, Ledger], Awaitable[None]]
 
-SLOW_AUTHENTICATION_S: Final = 0.6
+SLOW_AUTHENTICATION_S: Final = 0.8
 """Longer than the impatient client waits by far, shorter than the handshake timeout."""
 STALL_S: Final = 1.25
 """Longer than the handshake timeout of production (1 s)."""

@@ -13,7 +13,7 @@ from acceptfirst_chat.plants import BUG_ROUTES
 
 OPEN_TIMEOUT_S: Final = 15.0
 STAY_S_MAX: Final = 15.0
-IMPATIENT_S: Final = 0.1
+IMPATIENT_S: Final = 0.25
 """How long an impatient client waits for the handshake."""
 
 
