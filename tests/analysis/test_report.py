@@ -157,7 +157,8 @@ def test_html_carries_the_json_of_the_report(report: Report) -> None:
 def test_html_stays_small_when_there_are_many_routes(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
     """400 routes with long names: rows and figures are cut, and it says so."""
     for i in range(400):
-        handshakes.add("CAGRX!RE", 5.0 + i % 7, route=f"/ws/{i}/" + "x" * 200)
+        for _ in range(20):
+            handshakes.add("CAGRX!RE", 5.0 + i % 7, route=f"/ws/{i}/" + "x" * 200)
     handshakes.write()
     classify(handshakes.database, catalogue, window)
     report = gather(handshakes.database, catalogue, window, now=NOW)
@@ -170,7 +171,10 @@ def test_html_stays_small_when_there_are_many_routes(handshakes: Any, catalogue:
 def test_report_says_first_what_to_do(report: Report) -> None:
     """The verdict line, in words, and the strip under it."""
     (verdict,) = report.verdicts
-    assert verdict.sentence == "2 routes to fix in the code, where no delay helps, 1 route to leave as it is."
+    assert verdict.sentence == (
+        "2 routes to fix in the code, where no delay helps, 1 route to leave as it is. "
+        "The last change worked on 1 route."
+    )
     assert [figure.label for figure in verdict.figures][:2] == ["handshakes", "reached ready"]
 
 
@@ -185,10 +189,20 @@ def test_report_tells_that_nothing_is_shown_when_too_few_were_seen(
 ) -> None:
     """One violation of eight against none of eight."""
     for i in range(16):
-        handshakes.add(messages_early=int(i == 0), policy_version="1" if i < 8 else "2")
+        handshakes.add(messages_early=int(i == 0), gate="observe" if i < 8 else "hold")
     handshakes.write()
     (comparison,) = gather(handshakes.database, catalogue, window, now=NOW).comparisons
     assert comparison.effect == "no evidence"
+
+
+def test_report_calls_nothing_a_change_when_only_the_version_is_new(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Another route's policy changed; this one's setting is what it was."""
+    for i in range(40):
+        handshakes.add(messages_early=i % 2, policy_version="1" if i < 20 else "2")
+    handshakes.write()
+    assert gather(handshakes.database, catalogue, window, now=NOW).comparisons == ()
 
 
 def test_report_shows_the_states_of_a_real_handshake(report: Report) -> None:

@@ -78,19 +78,26 @@ def _effect(row: Recommendation, settings: Settings) -> str:
 
 
 def compare(rows: Sequence[Row], settings: Settings) -> tuple[Comparison, ...]:
-    """Each stratum with more than one setting in the range: the latest one against the one before it.
+    """Each stratum whose setting changed in the range: the latest one against the one before it, the clearest first.
+
+    A new version of the policy that leaves a route's setting as it was is no change of that route.
 
     Args:
-        rows: of the statement ``readiness_times``, one a stratum and setting.
+        rows: of the statement ``readiness_times``, one a stratum and policy version.
         settings: for the confidence of the test.
     """
     found = []
     for _, group in groupby(rows, key=lambda row: (row["environment"], row["service"], row["route"])):
         told = [row for row in group if int(row["n"]) and tells_readiness(row)]
         told.sort(key=lambda row: str(row["last_seen"]))
-        if len(told) > 1:
-            found.append(_comparison(told[-2], told[-1], settings))
-    return tuple(found)
+        earlier = [row for row in told if _setting(row) != _setting(told[-1])]
+        if earlier:
+            found.append(_comparison(earlier[-1], told[-1], settings))
+    return tuple(sorted(found, key=lambda comparison: comparison.p_value))
+
+
+def _setting(row: Row) -> tuple[object, ...]:
+    return row["readiness_mode"], row["gate"], row["delay_applied_ms"]
 
 
 def _comparison(before: Row, after: Row, settings: Settings) -> Comparison:

@@ -18,6 +18,7 @@ from acceptfirst_analysis.recommend import StatementReader, needs_code, recommen
 from acceptfirst_analysis.recommendation import Recommendation, Settings
 from acceptfirst_analysis.report.changes import changes_of, compare
 from acceptfirst_analysis.report.model import (
+    Comparison,
     Distribution,
     EnvironmentVerdict,
     Figure,
@@ -77,15 +78,16 @@ def gather(
     strata = strata_of(settings_rows)
     patterns = _patterns(reader, counts, summaries, catalogue)
     changes = changes_of(recommendations, settings)
+    comparisons = compare(settings_rows, settings)
     return Report(
         title=_title(window, environment),
         generated_at=now.isoformat(timespec="seconds"),
         version=importlib.metadata.version("acceptfirst"),
         window={**window.parameters, "week": window.week, "provisional": window.provisional},
-        verdicts=_verdicts(summaries, before, counts, recommendations, settings),
+        verdicts=_verdicts(summaries, before, counts, recommendations, comparisons=comparisons, settings=settings),
         changes=changes[:CHANGES_MAX],
         changes_left_out=max(0, len(changes) - CHANGES_MAX),
-        comparisons=compare(settings_rows, settings),
+        comparisons=comparisons,
         patterns=patterns,
         distributions=_distributions(strata, recommendations),
         recommendations=tuple(recommendations),
@@ -99,6 +101,8 @@ def _title(window: Window, environment: str) -> str:
     if window.week:
         return f"WebSocket handshakes{where}, week {window.week}"
     until = f"{window.until:%d %B %Y, %H:%M} UTC"
+    if window.since.date() == window.until.date():
+        return f"WebSocket handshakes{where}, {window.since:%d %B %Y, %H:%M} to {window.until:%H:%M} UTC"
     if window.since == BEGINNING:
         return f"WebSocket handshakes{where} until {until}"
     return f"WebSocket handshakes{where}, {window.since:%d %B %Y, %H:%M} to {until}"
@@ -112,7 +116,13 @@ def _summaries_before(reader: StatementReader, window: Window, environment: str)
 
 
 def _verdicts(
-    summaries: Rows, before: Rows, counts: Rows, recommendations: Sequence[Recommendation], settings: Settings
+    summaries: Rows,
+    before: Rows,
+    counts: Rows,
+    recommendations: Sequence[Recommendation],
+    *,
+    comparisons: Sequence[Comparison],
+    settings: Settings,
 ) -> tuple[EnvironmentVerdict, ...]:
     environments = sorted(
         {str(row["environment"]) for row in summaries}, key=lambda name: (_PRODUCTION_FIRST.get(name, 4), name)
@@ -121,7 +131,8 @@ def _verdicts(
     for name in environments:
         rows = _of(summaries, name)
         advice = [row for row in recommendations if row.environment == name]
-        status, sentence = verdict_sentence(advice)
+        changed = [comparison for comparison in comparisons if comparison.environment == name]
+        status, sentence = verdict_sentence(advice, changed)
         figures = _strip(rows, _of(before, name), _of(counts, name), settings)
         verdicts.append(EnvironmentVerdict(environment=name, status=status, sentence=sentence, figures=figures))
     return tuple(verdicts)
@@ -136,7 +147,8 @@ def _strip(rows: Rows, before: Rows, counts: Rows, settings: Settings) -> tuple[
     total_before = sum(float(row["handshakes"]) for row in before)
     ready, ready_before = _ready(rows, settings), _ready(before, settings)
     occurrences = sum(int(row["occurrences"]) for row in counts)
-    slowest = max(rows, key=lambda row: _finite(row["accept_p95_ms"]))
+    measured = [row for row in rows if int(row["n"]) >= SAMPLE_MIN]
+    slowest = max(measured, key=lambda row: _finite(row["accept_p95_ms"]), default=None)
     return (
         Figure(label="handshakes", value=count(total), change=_moved(total, total_before)),
         Figure(
@@ -152,8 +164,8 @@ def _strip(rows: Rows, before: Rows, counts: Rows, settings: Settings) -> tuple[
         ),
         Figure(
             label="accept, p95, slowest route",
-            value=milliseconds(_finite(slowest["accept_p95_ms"])) if int(slowest["n"]) >= SAMPLE_MIN else "n too small",
-            interval=str(slowest["route"]),
+            value=milliseconds(_finite(slowest["accept_p95_ms"])) if slowest else "n too small",
+            interval=str(slowest["route"]) if slowest else "",
         ),
     )
 
@@ -244,7 +256,7 @@ def _distributions(strata: Sequence[Stratum], recommendations: Sequence[Recommen
     return tuple(
         _distribution(stratum, timing[stratum.key])
         for stratum in ordered
-        if len(stratum.times.ready_ms) and stratum.key in timing
+        if len(stratum.times.ready_ms) >= SAMPLE_MIN and stratum.key in timing
     )
 
 

@@ -7,12 +7,13 @@ from typing import Final
 
 from acceptfirst_analysis.bounds import Rate
 from acceptfirst_analysis.recommendation import Recommendation
-from acceptfirst_analysis.report.model import Status
+from acceptfirst_analysis.report.model import Comparison, Status
 from acceptfirst_analysis.wording import milliseconds, per_cent
 
 SETTING_VERDICTS: Final = frozenset({"gate", "delay", "poll"})
 
 DECIMAL_BELOW: Final = 10.0
+P_SHOWN_MIN: Final = 0.001
 
 VERDICT_WORDS: Final = {
     "gate": "gate on readiness",
@@ -34,6 +35,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if value >= DECIMAL_BELOW or value == int(value) else f"{value:.1f}"
 
 
+def p_value(value: float) -> str:
+    """``p = 0.032``, ``p < 0.001``: more digits than that would pretend to a precision that nobody can use."""
+    return f"p < {P_SHOWN_MIN}" if value < P_SHOWN_MIN else f"p = {value:.2g}"
+
+
 def plural(number: int, noun: str, plural_noun: str = "") -> str:
     """``1 fix``, ``2 fixes``."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural_noun or noun + 's'}"
@@ -44,7 +50,7 @@ def interval(share: Rate) -> str:
     return f"{100 * share.low:.3g} to {per_cent(share.high)}" if share.n else ""
 
 
-def verdict_sentence(rows: Sequence[Recommendation]) -> tuple[Status, str]:
+def verdict_sentence(rows: Sequence[Recommendation], comparisons: Sequence[Comparison] = ()) -> tuple[Status, str]:
     """One environment in words, and the status that its glyph shows."""
     changes = [row for row in rows if row.verdict in SETTING_VERDICTS]
     fixes = [row for row in rows if row.verdict == "code_fix"]
@@ -56,11 +62,22 @@ def verdict_sentence(rows: Sequence[Recommendation]) -> tuple[Status, str]:
         parts.append(f"{plural(len(fixes), 'route')} to fix in the code, where no delay helps")
     if kept:
         parts.append(f"{plural(len(kept), 'route')} to leave as {'it is' if len(kept) == 1 else 'they are'}")
-    open_questions = len(rows) - len(changes) - len(fixes) - len(kept)
+    answered = {(row.service, row.route) for row in (*changes, *fixes, *kept)}
+    open_questions = {(row.service, row.route) for row in rows} - answered
     if open_questions:
-        parts.append(f"{plural(open_questions, 'route')} without enough evidence")
+        parts.append(f"{plural(len(open_questions), 'route')} without enough evidence")
     status: Status = "change" if changes else "fix" if fixes else "fine" if kept else "unknown"
-    return status, (", ".join(parts) or "no handshakes to judge") + "."
+    sentence = (", ".join(parts) or "no handshakes to judge") + "."
+    return status, " ".join([sentence, *_effects(comparisons)])
+
+
+def _effects(comparisons: Sequence[Comparison]) -> list[str]:
+    worked = sum(comparison.effect == "worked" for comparison in comparisons)
+    worse = sum(comparison.effect == "worse" for comparison in comparisons)
+    return [
+        *([f"The last change worked on {plural(worked, 'route')}."] if worked else []),
+        *([f"The last change made {plural(worse, 'route')} worse."] if worse else []),
+    ]
 
 
 def _kinds(rows: Sequence[Recommendation]) -> str:

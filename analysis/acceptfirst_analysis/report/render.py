@@ -95,6 +95,7 @@ def _templates() -> jinja2.Environment:
         "duration": geometry.duration_text,
         "cell": cell,
         "spark": spark,
+        "p_value": phrases.p_value,
     }
     environment.globals |= {
         "glyphs": phrases.GLYPHS,
