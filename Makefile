@@ -3,7 +3,6 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SOURCES := instrumentation store collector analysis cli examples
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types unit bench dashboards docs clean
@@ -26,10 +25,9 @@ demo: $(INSTALLED) ## run the incident, find the causes, tune them away, show be
 
 test: lint types unit ## lint, types and tests
 
-lint: $(INSTALLED) ## ruff, format, docstrings
+lint: $(INSTALLED) ## ruff: rules, docstrings, format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/interrogate --quiet $(SOURCES) tests
 
 types: $(INSTALLED) ## mypy --strict over sources and tests
 	$(BIN)/mypy
