@@ -21,7 +21,7 @@ from acceptfirst_collector.log.layout import Record
 from acceptfirst_collector.log.request_log import RequestLog
 from acceptfirst_collector.otlp.door import canonical
 from acceptfirst_store.database import Database
-from acceptfirst_store.errors import DataRefused, StoreError
+from acceptfirst_store.errors import DataRefused, StoreError, StoreRefused
 from acceptfirst_store.refusals import EXHAUSTION_CODES, error_code
 
 BACKOFF_SECONDS_MIN = 0.1
@@ -112,7 +112,7 @@ class StoreWriter:
                 self.trouble = ""
                 return
             exhaustions += error_code(error) in EXHAUSTION_CODES
-            if isinstance(error, DataRefused) or exhaustions >= EXHAUSTIONS_MAX:
+            if exhaustions >= EXHAUSTIONS_MAX or self._blames_data(error):
                 self._narrow_down(records, error)
                 return
             if not self.trouble:
@@ -132,6 +132,16 @@ class StoreWriter:
         except (StoreError, OSError) as error:
             return error
         return None
+
+    def _blames_data(self, error: Exception) -> bool:
+        """Judge a refusal: one of a known kind by its class; any other by whether a request without spans passes."""
+        if isinstance(error, DataRefused) or not isinstance(error, StoreRefused):
+            return isinstance(error, DataRefused)
+        try:
+            self._database.insert_requests(b"", f"{self._log.log_id}:probe")
+        except StoreError:
+            return False
+        return True
 
     def _narrow_down(self, records: list[Record], error: Exception) -> None:
         """Halve a refused range; each half is a range of its own, with its own intent and token."""
@@ -154,14 +164,15 @@ class StoreWriter:
     def _store_rewritten(self, record: Record, rewritten: bytes) -> None:
         """Try a refused record in its canonical form; that one can't be rewritten further, so this ends."""
         stand_in = Record(record.sequence, record.digest, rewritten)
-        error = self._insert([stand_in])
-        if isinstance(error, DataRefused):
-            self._set_aside(record, error)
-        elif error is not None:
-            # Not now: the intent stands, and the range is read again.
-            self._store([stand_in])
-            return
-        self._log.mark_stored([record])
+        while not self._stopping.is_set():
+            error = self._insert([stand_in])
+            if error is None or self._blames_data(error):
+                if error is not None:
+                    self._set_aside(record, error)
+                self._log.mark_stored([record])
+                return
+            self.trouble = str(error)
+            self._stopping.wait(BACKOFF_SECONDS_MAX)
 
     def _set_aside(self, record: Record, error: Exception) -> None:
         path = self._aside_dir / f"{record.sequence:020}.otlp"

@@ -36,14 +36,37 @@ DATA_CODES = frozenset(
         321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
         407,  # DECIMAL_OVERFLOW
         436,  # PROTOBUF_BAD_CAST
-        543,  # UNKNOWN_EXCEPTION while converting
-        636,  # CANNOT_EXTRACT_TABLE_STRUCTURE
+        444,  # UNKNOWN_PROTOBUF_FORMAT: among others, a known field with an unexpected wire type
     }
 )
 
 #: The store can't do it now: memory, disk, time, too many parts, shutting down, a broken connection.
 TRANSIENT_CODES = frozenset(
-    {74, 75, 76, 88, 99, 159, 164, 198, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 285, 319, 394, 410, 425, 999}
+    {
+        74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
+        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR
+        76,  # CANNOT_OPEN_FILE
+        88,  # CANNOT_TRUNCATE_FILE
+        159,  # TIMEOUT_EXCEEDED
+        164,  # READONLY
+        198,  # DNS_ERROR
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        203,  # NO_FREE_CONNECTION
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        410,  # EXTERNAL_SERVER_IS_NOT_RESPONDING
+        425,  # SYSTEM_ERROR
+        999,  # KEEPER_EXCEPTION
+    }
 )
 
 _CODE = re.compile(r"Code:\s*(\d+)")

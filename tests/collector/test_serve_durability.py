@@ -15,6 +15,8 @@ import httpx
 StoredNames = Callable[[pathlib.Path], list[str]]
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 SPANS_PER_REQUEST = 5
+#: Field 100 as a group with a field inside: valid protobuf, long out of fashion.
+UNKNOWN_GROUP = b"\xa3\x06\x08\x01\xa4\x06"
 
 #: The real server over a store that refuses while a file says so: an outage that a test can begin and end.
 OUTAGE = """
@@ -157,6 +159,18 @@ def test_serve_sets_a_record_aside_when_the_store_never_takes_it(
     assert kept.read_bytes() == days
     assert "was refused for good and is kept as" in said
     assert stored_names(serve.data_dir) == [f"good-{i}" for i in range(6)]
+
+
+def test_serve_stores_a_request_that_only_protobuf_can_read(
+    start_serve: Any, make_request: Callable[..., bytes], stored_names: StoredNames
+) -> None:
+    """Unknown fields that protobuf skips and the store does not: the request is stored in its canonical form."""
+    serve = start_serve()
+    assert serve.post(make_request("odd") + UNKNOWN_GROUP).status_code == 200
+    assert serve.post(make_request("next")).status_code == 200
+    serve.stop()
+    assert not (serve.data_dir / "refused").exists()
+    assert stored_names(serve.data_dir) == ["next", "odd"]
 
 
 def test_serve_drains_and_exits_cleanly_when_it_is_terminated(

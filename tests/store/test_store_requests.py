@@ -135,10 +135,13 @@ def test_store_takes_any_clock(database: Database, start: int, end: int) -> None
     assert 0 <= _row(database, request)["Duration"] < 2**64
 
 
-def test_store_blames_the_data_when_they_can_not_be_parsed(database: Database) -> None:
-    """The writer sets data aside on this class only."""
+@pytest.mark.parametrize(
+    "body", [b"\xff\xff\xff", b"\x0a\x7f", b"\x0a\x02\x08\x05", b"\xa3\x06\x08\x01\xa4\x06"], ids=bytes.hex
+)
+def test_store_blames_the_data_when_they_can_not_be_parsed(database: Database, body: bytes) -> None:
+    """Torn bytes, wrong wire types and unknown groups are no reason to wait for a better time."""
     with pytest.raises(DataRefused, match="refused the data of insert into otlp_requests"):
-        database.insert_requests(b"\xff\xff\xff", "bad")
+        database.insert_requests(body, body.hex())
 
 
 def test_store_fills_what_is_missing_when_a_batch_was_stored_in_part(database: Database) -> None:
