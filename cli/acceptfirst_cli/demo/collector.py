@@ -6,13 +6,14 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 
 from acceptfirst_analysis.window import Window
 from acceptfirst_cli.demo.children import POLL_S, Child, Children
 from acceptfirst_cli.demo.figures import Happened, Stored, chat_ready_p95_ms, found_of
+from acceptfirst_cli.errors import CommandError
 from acceptfirst_cli.question import Question
 from acceptfirst_cli.source import Source
 from acceptfirst_store.remote import RemoteStore
@@ -40,11 +41,20 @@ class Collector:
         parameters = {"environment": "", **window.parameters}
         return RemoteStore(self.url).statement_rows(name, parameters)
 
-    @property
-    def source(self) -> Source:
-        """What the jobs are asked of."""
+    def answer(self, job: Literal["classify", "recommend", "report"], window: Window, **options: Any) -> dict[str, Any]:
+        """Have a job done about a range of time.
+
+        Raises:
+            CommandError: when the collector can't do it; says where its log is.
+        """
         self.child.require_alive()
-        return Source(url=self.url)
+        question = Question(since=window.parameters["since"], until=window.parameters["until"], **options)
+        source = Source(url=self.url)
+        jobs = {"classify": source.classify, "recommend": source.recommend, "report": source.report}
+        try:
+            return jobs[job](question)
+        except CommandError as error:
+            raise CommandError(f"{job}: {error} ({self.child.log})", error.exit_code) from error
 
     def arrived(self, happened: Happened, window: Window) -> tuple[int, int]:
         """Wait until as many transitions are stored as were exported, but not for ever.
@@ -63,7 +73,7 @@ class Collector:
     def stored(self, happened: Happened, window: Window) -> Stored:
         """What the store says of a run that is over: counted, classified, timed."""
         transitions, connections = self.arrived(happened, window)
-        self.source.classify(question_about(window))
+        self.answer("classify", window)
         return Stored(
             connections=connections,
             transitions=transitions,
@@ -85,11 +95,6 @@ def start_collector(children: Children, data_dir: Path, log: Path) -> Collector:
     address = data_dir / "serve.json"
     child.wait_until(lambda: _is_up(address), START_TIMEOUT_S, "ready")
     return Collector(_url(address), child)
-
-
-def question_about(window: Window, **options: Any) -> Question:
-    """A question to the analysis about a range of time."""
-    return Question(since=window.parameters["since"], until=window.parameters["until"], **options)
 
 
 def _is_up(address: Path) -> bool:

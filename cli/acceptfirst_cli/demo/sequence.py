@@ -20,7 +20,7 @@ from acceptfirst_analysis.window import Window, window_between
 from acceptfirst_chat.traffic import Traffic, plan
 from acceptfirst_cli.demo.backend import BackendRun, run_backend
 from acceptfirst_cli.demo.children import Children
-from acceptfirst_cli.demo.collector import Collector, question_about, start_collector
+from acceptfirst_cli.demo.collector import Collector, start_collector
 from acceptfirst_cli.demo.figures import RunFigures
 from acceptfirst_cli.demo.folder import DemoFolder
 from acceptfirst_cli.demo.narrator import Narrator
@@ -111,7 +111,7 @@ class Demo:
         return RunFigures(driven, happened, collector.stored(happened, window)), window
 
     def _recommended(self, collector: Collector, window: Window) -> list[dict[str, Any]]:
-        document = collector.source.recommend(question_about(window))
+        document = collector.answer("recommend", window)
         rows: list[dict[str, Any]] = document["recommendations"]
         return rows
 
@@ -119,7 +119,7 @@ class Demo:
         now = datetime.now(UTC)
         window = window_between(self._began, now, now=now)
         for kind, path in (("html", self._folder.report_html), ("md", self._folder.report_markdown)):
-            path.write_text(collector.source.report(question_about(window, format=kind))["text"], encoding="utf-8")
+            path.write_text(collector.answer("report", window, format=kind)["text"], encoding="utf-8")
 
 
 @contextmanager
