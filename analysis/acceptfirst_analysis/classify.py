@@ -20,7 +20,8 @@ TABLE: Final = "acceptfirst.race_condition_patterns"
 
 #: Each field of the evidence as the store knows it; NULL where it does not.
 FIELD_SQL: Final = {
-    "connected_ms": "if(toUnixTimestamp64Nano(connected_at) = 0, NULL, connected_ns / 1e6)",
+    "accept_ms": "if(toUnixTimestamp64Nano(connected_at) = 0, NULL, "
+    "(toUnixTimestamp64Nano(connected_at) - toUnixTimestamp64Nano(first_seen)) / 1e6)",
     "dwell_ms": "dwell_ms",
     "idle_ms": "idle_ms",
     "close_code": "nullIf(close_code, 0)",
@@ -33,7 +34,7 @@ TEXT_FIELDS: Final = frozenset({"readiness_mode", "error_kind"})
 
 #: How a person reads each of them in a sentence; the number is put between.
 FIELD_WORDS: Final = {
-    "connected_ms": ("accept returned ", " ms after connect"),
+    "accept_ms": ("accept returned ", " ms after the connection came in"),
     "dwell_ms": ("the client left ", " ms after accept"),
     "idle_ms": ("the last frame was ", " ms before the disconnect"),
     "close_code": ("close code ", ""),
@@ -143,7 +144,7 @@ FROM (
 
 def _scope_sql() -> str:
     return """(
-                SELECT *, signature, connected_ns FROM acceptfirst.handshakes FINAL
+                SELECT *, signature FROM acceptfirst.handshakes FINAL
                 WHERE first_seen >= parseDateTime64BestEffort({since:String}, 9, 'UTC')
                     AND first_seen < parseDateTime64BestEffort({until:String}, 9, 'UTC')
                     AND ({environment:String} = '' OR environment = {environment:String})

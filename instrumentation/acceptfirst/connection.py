@@ -207,10 +207,10 @@ class Connection:
 
     def evidence(self) -> Evidence:
         """What this connection has shown so far."""
-        disconnected = self.moments.get("D")
+        accepted, disconnected = self.moments.get("A"), self.moments.get("D")
         return Evidence(
             signature=str(self.signature),
-            connected_ms=self.since_ms("C", self.moments["A"]) if "A" in self.moments else None,
+            accept_ms=(accepted - self.started_ns) / NS_PER_MS if accepted else None,
             dwell_ms=self.since_ms("A", disconnected) if disconnected else None,
             idle_ms=(disconnected - self.last_frame_ns) / NS_PER_MS if disconnected and self.last_frame_ns else None,
             close_code=self.close_code,
@@ -226,6 +226,16 @@ class Connection:
     def on_move(self, callback: Callable[[], None]) -> None:
         """Call back after each further transition; the callback must not raise."""
         self._moved.append(callback)
+
+    @failsafe
+    def handed_over(self) -> None:
+        """The server called: from now on the handshake is timed, since work before the first receive delays it too."""
+        self._observers.opened(self)
+        self._time_the_handshake()
+
+    def _time_the_handshake(self) -> None:
+        elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
+        self._after(max(self.policy.handshake_timeout_ms - elapsed_ms, 0.0), self._handshake_timed_out)
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +273,6 @@ class Connection:
         if self.state is State.INITIALIZING:
             self._take_policy_of_route()
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
-            self._after(self.policy.handshake_timeout_ms, self._handshake_timed_out)
 
     def _take_policy_of_route(self) -> None:
         """The route is known from here on: what its own policy says of readiness and gate holds for this connection."""
@@ -272,6 +281,8 @@ class Connection:
             self.policy = own
             self.readiness_mode = own.readiness_mode or self.readiness_mode
             self.gate_mode = own.gate or self.gate_mode
+            self._cancel_timers()
+            self._time_the_handshake()
 
     def _message_received(self) -> None:
         self.messages_received += 1
@@ -418,7 +429,7 @@ class Connection:
 
     @failsafe
     def _handshake_timed_out(self) -> None:
-        if self.state in (State.HANDSHAKE_PENDING, State.CONNECTED):
+        if self.state in (State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED):
             self.timed_out = True
             self._happened("T")
             self._detect()

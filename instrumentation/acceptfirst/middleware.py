@@ -132,7 +132,7 @@ class AcceptFirstMiddleware:
         )
         inner[SCOPE_KEY] = connection
         inner[COORDINATOR_KEY] = self.coordinator
-        self._telemetry.opened(connection)
+        connection.handed_over()
         return connection
 
 

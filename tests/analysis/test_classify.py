@@ -24,8 +24,8 @@ LABELLED: list[tuple[str, dict[str, Any], set[str]]] = [
     ("CSAGRD", {}, {"send_before_accept"}),
     ("CAA", {}, {"double_accept"}),
     ("CaE", {}, {"accept_after_client_gone"}),
-    ("CAD", {"connected_ms": 600.0, "dwell_ms": 3.0, "close_code": 1006}, {"accept_after_client_gone"}),
-    ("CAD", {"connected_ms": 20.0, "dwell_ms": 3.0, "close_code": 1006}, set()),
+    ("CAD", {"accept_ms": 600.0, "dwell_ms": 3.0, "close_code": 1006}, {"accept_after_client_gone"}),
+    ("CAD", {"accept_ms": 20.0, "dwell_ms": 3.0, "close_code": 1006}, set()),
     ("CT", {}, {"handshake_stalled"}),
     ("CXZ", {}, {"handshake_rejected_403"}),
     ("CAGRDS", {}, {"send_after_disconnect"}),
@@ -45,7 +45,7 @@ LETTERS = st.sampled_from([*ALPHABET, "!R", "!S", "!A", "!X"])
 EVIDENCE = st.builds(
     Evidence,
     signature=st.lists(LETTERS, min_size=1, max_size=10).map(lambda parts: "C" + "".join(parts)),
-    connected_ms=st.sampled_from([None, 0.0, 249.0, 250.0, 900.0]),
+    accept_ms=st.sampled_from([None, 0.0, 249.0, 250.0, 900.0]),
     dwell_ms=st.sampled_from([None, 0.0, 50.0, 51.0]),
     idle_ms=st.sampled_from([None, 35_000.0, 40_000.0, 45_000.5]),
     close_code=st.sampled_from([None, 1000, 1005, 1006, 1008, 1011, 4401, 4408]),
@@ -68,8 +68,8 @@ def write(handshakes: Any, evidence: Evidence) -> str:
     connection = str(handshakes.add(evidence.signature, None, **own))
     row = handshakes.rows[-1]
     never = row["ready_at"]
-    known = evidence.connected_ms is not None
-    row["connected_at"] = row["pending_at"] + timedelta(milliseconds=evidence.connected_ms or 0) if known else never
+    known = evidence.accept_ms is not None
+    row["connected_at"] = row["first_seen"] + timedelta(milliseconds=evidence.accept_ms or 0) if known else never
     return connection
 
 
@@ -163,12 +163,13 @@ def test_classifier_leaves_alone_what_is_outside_its_range(
 
 def test_evidence_tells_the_deciding_numbers(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
     """The signature and the timings that made the difference, in one sentence."""
-    write(handshakes, Evidence("CAD", connected_ms=612.0, dwell_ms=3.2, close_code=1006, messages_early=0))
+    write(handshakes, Evidence("CAD", accept_ms=612.0, dwell_ms=3.2, close_code=1006, messages_early=0))
     handshakes.write()
     classify(handshakes.database, catalogue, window)
     (row,) = handshakes.database.rows("SELECT * FROM acceptfirst.race_condition_patterns")
     assert row["evidence"] == (
-        "Accepted after the client had left: the connection went CAD; accept returned 612 ms after connect; "
+        "Accepted after the client had left: the connection went CAD; "
+        "accept returned 612 ms after the connection came in; "
         "the client left 3.2 ms after accept; close code 1006."
     )
     assert (row["severity"], row["delay_helps"], row["route"]) == ("warning", "worsens", "/ws")

@@ -46,7 +46,7 @@ def test_explain_says_what_else_it_would_need_to_know(acceptfirst: Run) -> None:
     """Without timings an accept into the void is only possible; with them it is there."""
     possible = json.loads(acceptfirst("patterns", "explain", "CAD", "--json").out)["possible"]
     assert "accept_after_client_gone" in [entry["name"] for entry in possible]
-    timings = ("--connected-ms", "600", "--dwell-ms", "3", "--close-code", "1006")
+    timings = ("--accept-ms", "600", "--dwell-ms", "3", "--close-code", "1006")
     document = json.loads(acceptfirst("patterns", "explain", "CAD", *timings, "--json").out)
     assert [pattern["name"] for pattern in document["patterns"]] == ["accept_after_client_gone"]
 
@@ -61,7 +61,7 @@ def test_explain_is_a_usage_error_when_a_letter_is_unknown(acceptfirst: Run, sig
 
 def test_classify_answers_every_line(acceptfirst: Run) -> None:
     """Signatures and objects with timings, one JSON line each."""
-    lines = ["C!RE", "CAGRSD", '{"signature": "CAD", "connected_ms": 600, "dwell_ms": 3, "close_code": 1006}', ""]
+    lines = ["C!RE", "CAGRSD", '{"signature": "CAD", "accept_ms": 600, "dwell_ms": 3, "close_code": 1006}', ""]
     ended = acceptfirst("patterns", "classify", "--json", stdin="\n".join(lines) + "\n")
     found = [json.loads(line)["patterns"] for line in ended.out.splitlines()]
     assert ended.code == 0

@@ -345,3 +345,30 @@ def test_auto_mode_counts_messages_that_were_waiting(server: Any, spans: Any) ->
     assert spans.last()["acceptfirst.messages.early"] == 2
     assert spans.last()["acceptfirst.messages.received"] == 3
     assert spans.violations() == []
+
+
+def test_slow_work_before_the_first_receive_counts_as_a_stall(server: Any, spans: Any) -> None:
+    """A framework takes the connect when it accepts; what the application does before that delays the client too."""
+
+    async def slow_dependency(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.05)
+        await receive()
+        await send(ACCEPT)
+
+    policy = Policy(environment="testing", handshake_timeout_ms=10)
+    asyncio.run(server([CONNECT]).run(observed(slow_dependency, spans, policy=policy)))
+    assert spans.violations() == ["handshake_stalled"]
+    assert spans.last()["acceptfirst.signature"] == "TCAZ"
+
+
+def test_stray_timer_never_fires_after_the_end(server: Any, spans: Any) -> None:
+    """A connection that ended before its timeout is not reported when the time is up."""
+
+    async def main() -> None:
+        policy = Policy(environment="testing", handshake_timeout_ms=10)
+        await server([CONNECT]).run(observed(closes_first, spans, policy=policy))
+        await asyncio.sleep(0.03)
+
+    asyncio.run(main())
+    assert spans.last()["acceptfirst.signature"] == "CXZ"
+    assert spans.violations() == ["handshake_rejected_403"]

@@ -36,7 +36,7 @@ BASELINE: Final = Policy(
     readiness_mode="blind",
     gate="observe",
     delay_ladder_ms=(25.0, 50.0, 75.0),
-    handshake_timeout_ms=1000.0,
+    handshake_timeout_ms=2000.0,  # far from the slow authentication before accept, which is another bug's
 )
 """What the incident's team had deployed: sleep 25 ms, then handle messages."""
 

@@ -23,7 +23,7 @@ SCHEMA_VERSION: Final = 1
 ExtraOption = Annotated[Path | None, typer.Option(help="A TOML file with patterns of your own.")]
 
 _KINDS: Final[dict[str, type]] = {
-    "connected_ms": float,
+    "accept_ms": float,
     "dwell_ms": float,
     "idle_ms": float,
     "close_code": int,
@@ -70,7 +70,7 @@ def run_show(name: str, extra: ExtraOption = None, *, as_json: JsonOption = Fals
 def run_explain(
     signature: Annotated[str, typer.Argument(help="A signature, such as CAGRX!RE.")],
     *,
-    connected_ms: Annotated[float | None, typer.Option(help="Connect delivered to accept returned.")] = None,
+    accept_ms: Annotated[float | None, typer.Option(help="Connection handed over to accept returned.")] = None,
     dwell_ms: Annotated[float | None, typer.Option(help="Accept returned to disconnect.")] = None,
     idle_ms: Annotated[float | None, typer.Option(help="Last frame to disconnect.")] = None,
     close_code: Annotated[int | None, typer.Option(help="Of the close or disconnect.")] = None,
@@ -81,9 +81,7 @@ def run_explain(
     as_json: JsonOption = False,
 ) -> None:
     """Spell a signature out and say which races it shows."""
-    evidence = Evidence(
-        signature, connected_ms, dwell_ms, idle_ms, close_code, messages_early, readiness_mode, error_kind
-    )
+    evidence = Evidence(signature, accept_ms, dwell_ms, idle_ms, close_code, messages_early, readiness_mode, error_kind)
     try:
         explained = explain(evidence, _catalogue(extra))
     except ValueError as error:

@@ -24,7 +24,7 @@ class Evidence:
 
     Attributes:
         signature: its events, letters of ``acceptfirst.signature.ALPHABET``.
-        connected_ms: connect delivered to accept returned.
+        accept_ms: the server handed the connection over to accept returned.
         dwell_ms: accept returned to disconnect delivered.
         idle_ms: last frame either way to disconnect delivered.
         close_code: of the close or the disconnect that ended it.
@@ -34,7 +34,7 @@ class Evidence:
     """
 
     signature: str
-    connected_ms: float | None = None
+    accept_ms: float | None = None
     dwell_ms: float | None = None
     idle_ms: float | None = None
     close_code: int | None = None
