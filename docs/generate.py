@@ -64,9 +64,7 @@ def load_examples() -> dict[str, dict[str, Any]]:
 
 def lifecycle_page() -> str:
     """The states and the arrows between them."""
-    arrows = [
-        f"    {old} --> {new}" for old, targets in ALLOWED_TRANSITIONS.items() for new in _in_order(targets)
-    ]
+    arrows = [f"    {old} --> {new}" for old, targets in ALLOWED_TRANSITIONS.items() for new in _in_order(targets)]
     ends = [f"    {state} --> [*]" for state in ALLOWED_TRANSITIONS if state.is_terminal]
     rows = [
         (f"`{state}`", ", ".join(f"`{new}`" for new in _in_order(targets)) or "nothing", *_properties(state))
@@ -107,9 +105,7 @@ def signature_page() -> str:
         "Every connection carries its life in a few letters, one an event, in the order in which they happened: "
         "`CAGRSDZ` is a connection that was accepted, got ready, exchanged messages and ended by the client's "
         "disconnect. The patterns are regular expressions over it.",
-        _table(
-            ("letter", "event"), [*((f"`{letter}`", meaning) for letter, meaning in ALPHABET.items()), *guards]
-        ),
+        _table(("letter", "event"), [*((f"`{letter}`", meaning) for letter, meaning in ALPHABET.items()), *guards]),
         f"- `{GUARD}` and a letter is an attempt that the framework refused before the server ever saw it.\n"
         "- Between two other letters `R` and `S` stand at most once each, in the order in which they first came: "
         "`RSRSRS` is `RS`. How many there were is told by `acceptfirst.messages.received` and `.sent`.\n"
