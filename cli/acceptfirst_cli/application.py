@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 import typer.core
 import typer.main
 
+import acceptfirst
 from acceptfirst_cli.errors import CommandError, ExitCode
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -67,11 +68,31 @@ def _command(name: str, target: Any, summary: str) -> Any:
     return command
 
 
-def build() -> LazyVerbs:
-    """The whole command line."""
-    return LazyVerbs(
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"acceptfirst {acceptfirst.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Shows which WebSocket handshakes race, why, and tunes the race away, with proof."""
+    del version
+
+
+def build() -> Any:
+    """The whole command line: call it with a list of arguments."""
+    application = typer.Typer(
         name="acceptfirst",
+        cls=LazyVerbs,
+        add_completion=False,
         rich_markup_mode=None,
-        help="Shows which WebSocket handshakes race, why, and tunes the race away, with proof.",
+        pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    application.callback()(_root)
+    return typer.main.get_command(application)

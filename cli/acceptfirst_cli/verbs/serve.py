@@ -15,11 +15,23 @@ HTTP_PORT = 4318
 
 
 def run(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for OTLP/HTTP, the API and the page.")] = HTTP_PORT,
-    store: Annotated[str, typer.Option(help="Where to store: chdb:///path or clickhouse://user:password@host.")] = "",
-    data_dir: Annotated[pathlib.Path, typer.Option(help="Holds the log and the store.")] = pathlib.Path(".acceptfirst"),
-    token_file: Annotated[pathlib.Path | None, typer.Option(help="File with the token that callers must give.")] = None,
+    host: Annotated[str, typer.Option(envvar="ACCEPTFIRST_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="ACCEPTFIRST_PORT", min=0, max=65535, help="Port for OTLP/HTTP and the API.")
+    ] = HTTP_PORT,
+    store: Annotated[
+        str,
+        typer.Option(
+            envvar="ACCEPTFIRST_STORE", help="Where to store: chdb:///path or clickhouse://user:password@host:8123."
+        ),
+    ] = "",
+    data_dir: Annotated[
+        pathlib.Path, typer.Option(envvar="ACCEPTFIRST_DATA_DIR", help="Holds the log and the store.")
+    ] = pathlib.Path(".acceptfirst"),
+    token_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
+    ] = None,
     *,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this host without a token.")] = False,
 ) -> None:
