@@ -38,5 +38,11 @@ unit: $(INSTALLED) ## the tests
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python benchmarks/bench_instrumentation.py
 
+docs: $(INSTALLED) ## write the pages that are made from the code
+	$(BIN)/python docs/generate.py
+
+dashboards: $(INSTALLED) ## write the Grafana boards
+	$(BIN)/python dashboards/generate.py
+
 clean: ## remove what the targets made
 	rm -rf $(VENV) build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis

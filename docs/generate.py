@@ -1,8 +1,8 @@
 """Writes the pages that repeat what the code says, from the code: `make docs`.
 
-A page that is written by hand falls behind the table that it copies. So the lifecycle, the alphabet and the patterns are
-made from `acceptfirst.lifecycle`, `acceptfirst.signature` and the catalogue; only what these can't know (a signature's
-meaning in words, code that has the bug) is kept beside this file, in `pattern_examples.toml`, and tried by a test.
+A page that is written by hand falls behind the table that it copies. So the lifecycle, the alphabet and the patterns
+are made from `acceptfirst.lifecycle`, `acceptfirst.signature` and the catalogue; only what these can't know (what a
+signature means in words, code that has the bug) is kept beside this file, in `pattern_examples.toml`, tried by a test.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def lifecycle_page() -> str:
     return _page(
         "instrumentation/acceptfirst/lifecycle.py",
         "# The lifecycle of a connection",
-        "A transition that is not drawn here can't happen: asked for, it is refused and changes nothing. What each state "
-        "means stands in the [glossary](glossary.md).",
+        "A transition that is not drawn here can't happen: asked for, it is refused and changes nothing. What each "
+        "state means stands in the [glossary](glossary.md).",
         "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {first}", *arrows, *ends, "```"]),
         _table(("state", "may be followed by", "ready for messages", "operational", "terminal"), rows),
         "## What moves it",
@@ -127,8 +127,8 @@ def index_page(catalogue: Catalogue) -> str:
     return _page(
         "instrumentation/acceptfirst/catalogue/patterns.toml",
         "# The patterns",
-        f"{len(catalogue)} races that one connection's [signature](../signature.md) can show. A longer fixed delay cures "
-        f"{told}.",
+        f"{len(catalogue)} races that one connection's [signature](../signature.md) can show. A longer fixed delay "
+        f"cures {told}.",
         _table(("#", "pattern", "severity", "what it is", "a delay", "fixed by"), rows),
         "Numbers that are missing belong to races that only many connections together can show; they are not here yet. "
         "Patterns of your own go into a TOML file of the same form, given to `acceptfirst.instrument(app, patterns=…)` "

@@ -261,7 +261,9 @@ def sources(package: str) -> str:
     return "\n".join(path.read_text() for path in sorted((ROOT / package).rglob("*.py")))
 
 
-NAME = re.compile(r'"((?:acceptfirst(?:\.[a-z_]+)+|acceptfirst\.phase\.\{name\}\.duration_ms|websocket\.(?:handshake|transition|violation)))"')
+NAME = re.compile(
+    r'"((?:acceptfirst(?:\.[a-z_]+)+|acceptfirst\.phase\.\{name\}\.duration_ms|websocket\.(?:handshake|transition|violation)))"'
+)
 INTERNAL = {"acceptfirst.connection", "acceptfirst.coordinator"}
 
 
