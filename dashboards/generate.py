@@ -91,10 +91,11 @@ OVERVIEW: Final = (
     ),
     Panel(
         number=4,
-        title="Connect to accept, p95",
+        title="Time to accept, p95",
         query="overview_accept_p95",
-        description="How long the slowest of 20 accepted handshakes waited for accept. What to do: above a second, "
-        "take slow work (authentication, factories) out from before accept(); clients leave meanwhile.",
+        description="How long the slowest of 20 accepted handshakes waited for accept, since the server handed "
+        "them over. What to do: above a second, take slow work "
+        "(authentication, factories) out from before accept(); clients leave meanwhile.",
         unit="s",
         place=(12, 0, 4, 5),
         steps=((None, GREEN), (0.25, YELLOW), (1.0, RED)),
