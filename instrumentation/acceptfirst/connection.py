@@ -81,7 +81,6 @@ class Connection:
         "_started_monotonic_ns",
         "_timers",
         "_unconfirmed",
-        "accepted_object",
         "admitted_task",
         "asgi_calls",
         "close_code",
@@ -101,7 +100,6 @@ class Connection:
         "messages_sent",
         "moments",
         "open_phases",
-        "opened_on_delay",
         "phases_ms",
         "phases_seen",
         "policy",
@@ -158,9 +156,7 @@ class Connection:
         self.close_initiator = "none"
         self.delay_applied_ms = 0.0
         self.error: BaseException | None = None
-        self.accepted_object: int | None = None
         self.ready_said = False
-        self.opened_on_delay = False
         self.timed_out = False
         self.finished = False
         self.user_hash: str | None = None
@@ -424,7 +420,6 @@ class Connection:
     @failsafe
     def _delay_over(self) -> None:
         if self.state is State.CONNECTED:
-            self.opened_on_delay = True
             self._become_ready()
 
     @failsafe

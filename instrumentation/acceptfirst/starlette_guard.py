@@ -90,16 +90,13 @@ async def _observed(connection: Connection, letter: str, site: Site | None, webs
     if letter == "N" and site is not None:
         connection.sites.setdefault("N", site)  # Starlette's Response sends by itself: its own lines would come first
     try:
-        result = await attempt
+        return await attempt
     except BaseException as error:
         _attempt_raised(connection, letter, websocket, error, calls_before)
         raise
     finally:
         if site is not None and len(connection.moments) != moments_before:
             _remember_site(connection, letter, site)
-    if letter == "A":
-        connection.accepted_object = id(websocket)
-    return result
 
 
 _CAUSED: Final = {"A": "A", "X": "X", "N": "N", "R": "D", "S": "s"}
