@@ -16,7 +16,7 @@ from acceptfirst_store.migrations import migrate
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def generator() -> types.ModuleType:
     """The generator, loaded by its path: it is a script and no package."""
     spec = importlib.util.spec_from_file_location("dashboards_generate", ROOT / "dashboards" / "generate.py")

@@ -170,7 +170,7 @@ def names_of_the_examples() -> dict[str, Any]:
         "redis": Redis(),
         "inbox": asyncio.Queue(),
         "authenticate": slow_work,
-        "build_agent": slow_work,
+        "build_bot": slow_work,
         "make_challenge": slow_work,
         "next_quote": slow_work,
     }
