@@ -17,15 +17,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from acceptfirst_chat.plants import CHAT_ROUTE
-from acceptfirst_chat.sessions import token_of
+from acceptfirst_chat.sessions import TIME_SCALE, token_of
 
 Kind = Literal["eager", "slow", "impatient"]
 
 OPEN_TIMEOUT_S: Final = 15.0
 ANSWER_TIMEOUT_S: Final = 20.0
 ATTEMPTS_MAX: Final = 15
-BACKOFF_FIRST_S: Final = 0.05
-BACKOFF_S_MAX: Final = 0.8
+BACKOFF_FIRST_S: Final = 1.0 * TIME_SCALE
+BACKOFF_S_MAX: Final = 5.0 * TIME_SCALE
+"""What browsers' clients do by default (socket.io: 1 s, doubling up to 5 s, half of it random), on the demo's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
