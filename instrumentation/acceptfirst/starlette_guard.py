@@ -35,6 +35,8 @@ _LETTERS: Final = {
     "send_denial_response": "N",
 }
 _MESSAGE_LETTERS: Final = {"websocket.accept": "A", "websocket.close": "X", "websocket.http.response.start": "N"}
+_ITERATORS: Final = frozenset({"iter_text", "iter_bytes", "iter_json"})
+"""Starlette's generators: they are not watched themselves, the receive inside them is, on behalf of their caller."""
 _ORIGINAL: Final = "__acceptfirst_original__"
 
 
@@ -58,10 +60,14 @@ def _watched(method: Callable[..., Any], name: str, letter: str, starlette_file:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         connection = self.scope.get(SCOPE_KEY)
-        if connection is None or sys._getframe(1).f_code.co_filename == starlette_file:  # noqa: SLF001 - see sites.py
+        if connection is None:
+            return method(self, *args, **kwargs)
+        caller = sys._getframe(1).f_code  # noqa: SLF001 - see sites.py
+        by_starlette = caller.co_filename == starlette_file
+        if by_starlette and caller.co_name not in _ITERATORS:
             return method(self, *args, **kwargs)  # Starlette calling itself: the outer method is watched already
         attempt = _attempt_letter(letter, args)
-        site = _site(connection, name, args)
+        site = _site(connection, name, args, depth=3 if by_starlette else 2)
         return _observed(connection, attempt, site, self, method(self, *args, **kwargs))
 
     setattr(call, _ORIGINAL, method)
@@ -75,10 +81,10 @@ def _attempt_letter(letter: str, args: tuple[Any, ...]) -> str:
     return letter
 
 
-def _site(connection: Connection, name: str, args: tuple[Any, ...]) -> Site | None:
+def _site(connection: Connection, name: str, args: tuple[Any, ...], depth: int) -> Site | None:
     try:
         shown = repr(args[0]) if name == "close" and args and isinstance(args[0], int) else ""
-        return caller_site(2, connection.now_ns(), f"{name}({shown})")
+        return caller_site(depth, connection.now_ns(), f"{name}({shown})")
     except Exception as error:  # noqa: BLE001 - ours must never reach the application
         record_failure("starlette_guard._site", error)
         return None

@@ -73,12 +73,18 @@ CAUSES: list[tuple[Callable[..., Any], str, dict[str, BaseException]]] = [
 ]
 
 
-def note_of(endpoint: Callable[..., Any], server: Any, spans: Any, refuse: dict[str, BaseException]) -> tuple[Any, str]:
+def note_of(
+    endpoint: Callable[..., Any],
+    server: Any,
+    spans: Any,
+    refuse: dict[str, BaseException],
+    message: Any = MESSAGE,
+) -> tuple[Any, str]:
     """Run the endpoint in a FastAPI application; gives its exception and the note on it."""
     app = FastAPI()
     app.add_api_websocket_route("/ws", endpoint)
     acceptfirst.instrument(app, environment="testing", tracer_provider=spans.provider)
-    script = server([CONNECT, MESSAGE], refuse=refuse)
+    script = server([CONNECT, message], refuse=refuse)
     script.scope |= {
         "root_path": "",
         "query_string": b"",
@@ -133,6 +139,23 @@ def test_swallowed_guard_is_still_reported(server: Any, spans: Any) -> None:
     error, _ = note_of(swallows, server, spans, {})
     assert error is None
     assert spans.violations() == ["receive_after_local_close"]
+
+
+@pytest.mark.parametrize("iterator", ["iter_text", "iter_bytes", "iter_json"])
+def test_guard_inside_starlettes_iterators_is_noted_with_the_loops_line(server: Any, spans: Any, iterator: str) -> None:
+    """``async for`` receives on the application's behalf: the note is the same, and the close's line is its own."""
+
+    async def closes_in_the_loop(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async for _ in getattr(websocket, iterator)():
+            await websocket.close()  # cause
+
+    message = {"type": "websocket.receive", "text": "1", "bytes": b"1"}
+    _, note = note_of(closes_in_the_loop, server, spans, {}, message)
+    found = re.search(r" at (\S+):(\d+) in ", note)
+    assert note.startswith("AcceptFirst: receive_after_local_close (")
+    assert found is not None
+    assert "# cause" in linecache.getline(found[1], int(found[2]))
 
 
 def test_wrong_argument_is_not_taken_for_a_guard(server: Any, spans: Any) -> None:
