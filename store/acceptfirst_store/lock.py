@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -20,6 +21,11 @@ from acceptfirst_store.errors import StoreHeld, StoreUnreachable
 def lock_path(store_path: pathlib.Path) -> pathlib.Path:
     """Return the lock file's path: beside the store's directory, never inside what chDB owns."""
     return store_path.with_name(store_path.name + ".lock")
+
+
+def _without_passwords(command: str) -> str:
+    """The command line with what stands between the colon and the @ of an address left out: the file is read by all."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:…@", command)
 
 
 class StoreLock:
@@ -52,7 +58,7 @@ class StoreLock:
 
     def _write_holder(self) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        command = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]).strip() or "python"
+        command = _without_passwords(" ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]).strip() or "python")
         text = json.dumps({"pid": os.getpid(), "command": command, "since": now})
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
@@ -65,3 +66,14 @@ def test_lock_still_names_the_path_when_the_holder_wrote_nonsense(tmp_path: path
     with pytest.raises(StoreHeld, match="is held by process unknown"):
         StoreLock(tmp_path / "db")
     lock.release()
+
+
+def test_lock_file_never_holds_a_password(tmp_path: pathlib.Path) -> None:
+    """The command line stands in it for a person to read; an address there may carry one."""
+    code = f"from acceptfirst_store.lock import *; StoreLock(pathlib.Path({str(tmp_path / 'db')!r}))"
+    arguments = ["--store", "clickhouse://writer:hunter2@host:8123/acceptfirst"]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+
+    written = (tmp_path / "db.lock").read_text()
+    assert "clickhouse://writer:…@host:8123" in json.loads(written)["command"]
+    assert "hunter2" not in written
