@@ -100,6 +100,7 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool) -> Recomme
         delay_ms_estimate=delays.estimate_cheapest_ms,
         n=stratum.times.n,
         n_missing=stratum.times.n_missing,
+        pattern="early_message_before_ready" if verdict == "code_fix" else None,
         cost=cost_of(stratum, verdict, delays),
         rationale=" ".join(sentence for sentence in sentences if sentence),
         provisional=provisional,
@@ -114,10 +115,17 @@ def _verdict(stratum: Stratum, delays: Delays, settings: Settings) -> tuple[Verd
         return "not_enough_evidence", wording.readiness_unknown(stratum)
     late = times.exceedances_certain(settings.delay_ms_max)
     if stratum.gate_holds:
-        return "keep", wording.gate_holds(stratum)
+        return _held_verdict(stratum, settings)
     if rate_is_above(late, times.n, settings.slo, settings.confidence):
         return "gate", wording.gate(stratum, late, delays.bound_cheapest_ms, settings)
     return _delay_verdict(stratum, delays, settings)
+
+
+def _held_verdict(stratum: Stratum, settings: Settings) -> tuple[Verdict, str]:
+    """The gate is in place: messages that came too early all the same were let through on purpose."""
+    if rate_is_above(stratum.n_violations, stratum.n_setting, settings.slo, settings.confidence):
+        return "code_fix", wording.gate_lets_through(stratum)
+    return "keep", wording.gate_holds(stratum)
 
 
 def _delay_verdict(stratum: Stratum, delays: Delays, settings: Settings) -> tuple[Verdict, str]:

@@ -51,7 +51,17 @@ def gate_holds(stratum: Stratum) -> str:
     version = stratum.policy_version or "unknown"
     return (
         f"Messages are held until the application says that it is ready (policy {version}): {stratum.n_timed_out} of "
-        f"{stratum.n_setting} handshakes under it ran into the timeout, and none that is held can come too early."
+        f"{stratum.n_setting} handshakes under it ran into the timeout."
+    )
+
+
+def gate_lets_through(stratum: Stratum) -> str:
+    """The gate is in place, and yet messages come too early."""
+    return (
+        f"Messages are held until the application says that it is ready, and yet {stratum.n_violations} of "
+        f"{stratum.n_setting} handshakes had one before that: without a phase the gate lets the first receive of the "
+        "task that accepted through, since it may be an authentication message. If it is one, read it inside "
+        "acceptfirst.phase(websocket, 'auth', receives=True); if not, read only after acceptfirst.ready()."
     )
 
 

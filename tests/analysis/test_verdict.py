@@ -106,6 +106,13 @@ def test_verdict_is_keep_when_a_gate_holds_already(stratum: Make) -> None:
     assert row.verdict == "keep"
 
 
+def test_verdict_is_code_fix_when_a_gate_lets_messages_through(stratum: Make) -> None:
+    """Held, and early all the same: the application reads before it says ready, which no setting mends."""
+    row = judged(stratum([400.0] * 300, readiness_mode="event", gate="hold", n_violations=200))
+    assert (row.verdict, row.pattern) == ("code_fix", "early_message_before_ready")
+    assert "receives=True" in row.rationale
+
+
 def test_verdict_is_keep_when_the_delay_in_force_is_just_above_the_bound(stratum: Make) -> None:
     """A change of a few per cent is not worth a change."""
     sample = warm(10_000)
