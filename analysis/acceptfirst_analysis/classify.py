@@ -35,7 +35,7 @@ TEXT_FIELDS: Final = frozenset({"readiness_mode", "error_kind"})
 #: How a person reads each of them in a sentence; the number is put between.
 FIELD_WORDS: Final = {
     "accept_ms": ("accept returned ", " ms after the connection came in"),
-    "dwell_ms": ("the client left ", " ms after accept"),
+    "dwell_ms": ("it ended ", " ms after accept"),
     "idle_ms": ("the last frame was ", " ms before the disconnect"),
     "close_code": ("close code ", ""),
     "messages_early": ("", " handled before the application was ready"),

@@ -85,7 +85,7 @@ class Stratum:
         n_violations: of those, in which the application met a client before it was ready.
         n_timed_out: of those, that ran into the handshake timeout.
         n_messaged: of those, in which the client sent anything, so that it could have come too early.
-        accept_ms_max: the longest from connect delivered to accept returned.
+        accept_ms_max: the longest from the server handing a connection over to accept returned.
         times: the sample.
     """
 

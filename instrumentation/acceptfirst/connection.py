@@ -204,10 +204,11 @@ class Connection:
     def evidence(self) -> Evidence:
         """What this connection has shown so far."""
         accepted, disconnected = self.moments.get("A"), self.moments.get("D")
+        ends = [self.moments[letter] for letter in "XD" if letter in self.moments]
         return Evidence(
             signature=str(self.signature),
             accept_ms=(accepted - self.started_ns) / NS_PER_MS if accepted else None,
-            dwell_ms=self.since_ms("A", disconnected) if disconnected else None,
+            dwell_ms=self.since_ms("A", min(ends)) if ends else None,
             idle_ms=(disconnected - self.last_frame_ns) / NS_PER_MS if disconnected and self.last_frame_ns else None,
             close_code=self.close_code,
             messages_early=self.messages_early,

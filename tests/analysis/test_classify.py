@@ -46,7 +46,7 @@ EVIDENCE = st.builds(
     Evidence,
     signature=st.lists(LETTERS, min_size=1, max_size=10).map(lambda parts: "C" + "".join(parts)),
     accept_ms=st.sampled_from([None, 0.0, 249.0, 250.0, 900.0]),
-    dwell_ms=st.sampled_from([None, 0.0, 50.0, 51.0]),
+    dwell_ms=st.sampled_from([None, 0.0, 50.0, 51.0, 1000.0]),
     idle_ms=st.sampled_from([None, 35_000.0, 40_000.0, 45_000.5]),
     close_code=st.sampled_from([None, 1000, 1005, 1006, 1008, 1011, 4401, 4408]),
     messages_early=st.integers(0, 2),
@@ -170,7 +170,7 @@ def test_evidence_tells_the_deciding_numbers(handshakes: Any, catalogue: Catalog
     assert row["evidence"] == (
         "Accepted after the client had left: the connection went CAD; "
         "accept returned 612 ms after the connection came in; "
-        "the client left 3.2 ms after accept; close code 1006."
+        "it ended 3.2 ms after accept; close code 1006."
     )
     assert (row["severity"], row["delay_helps"], row["route"]) == ("warning", "worsens", "/ws")
 

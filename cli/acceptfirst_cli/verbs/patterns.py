@@ -71,7 +71,7 @@ def run_explain(
     signature: Annotated[str, typer.Argument(help="A signature, such as CAGRX!RE.")],
     *,
     accept_ms: Annotated[float | None, typer.Option(help="Connection handed over to accept returned.")] = None,
-    dwell_ms: Annotated[float | None, typer.Option(help="Accept returned to disconnect.")] = None,
+    dwell_ms: Annotated[float | None, typer.Option(help="Accept returned to the end.")] = None,
     idle_ms: Annotated[float | None, typer.Option(help="Last frame to disconnect.")] = None,
     close_code: Annotated[int | None, typer.Option(help="Of the close or disconnect.")] = None,
     messages_early: Annotated[int | None, typer.Option(help="Messages handled before ready.")] = None,

@@ -25,7 +25,7 @@ class Evidence:
     Attributes:
         signature: its events, letters of ``acceptfirst.signature.ALPHABET``.
         accept_ms: the server handed the connection over to accept returned.
-        dwell_ms: accept returned to disconnect delivered.
+        dwell_ms: accept returned to the end: the disconnect delivered, or the application's close before it.
         idle_ms: last frame either way to disconnect delivered.
         close_code: of the close or the disconnect that ended it.
         messages_early: messages handled before the application was ready, outside a receiving phase.

@@ -2,7 +2,7 @@
 -- Parameters: environment String ('' for all), since String, until String (ISO 8601, UTC; by the first span).
 -- Columns: environment, service, route, handshakes (sum of weights), n (drawn rows), n_all (rows, violations that were
 --   not drawn included), n_ready, n_rejected, n_failed, n_abandoned, n_timed_out, n_open, n_early (a message was handled
---   too early), accept_p95_ms, handshake_p50_ms and handshake_p95_ms (connect to ready; NaN where there is none),
+--   too early), accept_p95_ms (connection handed over to accept returned), handshake_p50_ms and handshake_p95_ms (connect to ready; NaN where there is none),
 --   policy_versions, readiness_modes, first_seen, last_seen, n_unended (no last span came).
 WITH
     parseDateTime64BestEffort({since:String}, 9, 'UTC') AS since_at,
@@ -28,7 +28,8 @@ SELECT
     countIf(is_drawn AND outcome = 'timed_out') AS n_timed_out,
     countIf(is_drawn AND outcome = 'open') AS n_open,
     countIf(is_drawn AND messages_early > 0) AS n_early,
-    quantileExactIf(0.95)(connected_ns / 1e6, is_drawn AND is_accepted) AS accept_p95_ms,
+    quantileExactIf(0.95)((toUnixTimestamp64Nano(connected_at) - toUnixTimestamp64Nano(drawn.first_seen)) / 1e6,
+        is_drawn AND is_accepted) AS accept_p95_ms,
     quantileExactIf(0.5)(handshake_ms, is_drawn AND is_known_ready) AS handshake_p50_ms,
     quantileExactIf(0.95)(handshake_ms, is_drawn AND is_known_ready) AS handshake_p95_ms,
     arraySort(groupUniqArray(policy_version)) AS policy_versions,

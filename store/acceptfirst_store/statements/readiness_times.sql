@@ -3,7 +3,7 @@
 -- Columns: environment, service, route, readiness_mode, gate, policy_version, last_seen, delay_applied_ms (the latest),
 --   handshakes (sum of weights), n (drawn rows), n_refused (the application closed it before it was ready: no race),
 --   n_violations (the application met its client too early), n_timed_out, n_messaged (a client message came at all),
---   accept_ms_max (connect delivered to accept returned, the longest),
+--   accept_ms_max (connection handed over to accept returned, the longest),
 --   ready_us and ready_count (accept returned to ready, whole microseconds rounded up, and how many took that long),
 --   waited_us and waited_count (the same of those that never became ready, until they ended; rounded down).
 -- Only drawn handshakes: a weight of 0 is there because it had a violation, and would bias every quantile.
@@ -16,7 +16,7 @@ WITH
             environment, service, route, readiness_mode, gate, policy_version, weight, last_seen, delay_applied_ms,
             match(signature, '^[^G]*T') AS timed_out,
             toUnixTimestamp64Nano(connected_at) AS accepted_ns,
-            connected_ns / 1e6 AS accept_ms,
+            (toUnixTimestamp64Nano(connected_at) - toUnixTimestamp64Nano(first_seen)) / 1e6 AS accept_ms,
             multiIf(
                 timed_out, NULL,
                 mapContains(phases, 'ready'), ceil(round(phases['ready'] * 1000, 2)),
