@@ -13,23 +13,34 @@ from starlette.responses import JSONResponse, Response
 from acceptfirst_collector.api import reading_routes
 from acceptfirst_collector.bearer import BearerToken
 from acceptfirst_collector.errors_http import SCHEMA_VERSION, install_error_handlers
-from acceptfirst_collector.receive import RETRY_AFTER_SECONDS, TraceReceiver
+from acceptfirst_collector.grpc_service import GrpcReceiver
+from acceptfirst_collector.intake import RETRY_AFTER_SECONDS
+from acceptfirst_collector.receive import TraceReceiver
 from acceptfirst_collector.services import Services
 
 Extend = Callable[[FastAPI, Services], None]
 
 
-def create_app(services: Services, extend: Extend | None = None) -> FastAPI:
+def create_app(services: Services, extend: Extend | None = None, grpc_receiver: GrpcReceiver | None = None) -> FastAPI:
     """Make the application.
 
     Args:
         services: open; the application closes them when it is shut down.
         extend: adds routes of the composition (jobs), below which the same errors and the same token hold.
+        grpc_receiver: listens for as long as the application runs.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            if grpc_receiver is not None:
+                await grpc_receiver.start()
+        except BaseException:
+            services.close()
+            raise
         yield
+        if grpc_receiver is not None:
+            await grpc_receiver.stop()
         # Here and not after the server returned: a second signal must not find the log open.
         services.close()
 

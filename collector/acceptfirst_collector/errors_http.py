@@ -10,8 +10,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from acceptfirst_collector.intake import RETRY_AFTER_SECONDS
 from acceptfirst_collector.otlp.refusal import RefusedError
-from acceptfirst_collector.receive import RETRY_AFTER_SECONDS, refusal_response
+from acceptfirst_collector.receive import refusal_response
 from acceptfirst_store.errors import StatementUnknown, StoreError, StoreRefused
 
 OTLP_PREFIX = "/v1/"

@@ -6,23 +6,19 @@ Errors carry google.rpc.Status in the request's own encoding. Whatever may succe
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from acceptfirst_collector.log.journal import LogUnwritableError
-from acceptfirst_collector.log.request_log import BacklogFullError
-from acceptfirst_collector.otlp.door import Accepted, admit
+from acceptfirst_collector.intake import Intake, later
+from acceptfirst_collector.otlp.door import admit, admit_json
 from acceptfirst_collector.otlp.inflate import read_body
 from acceptfirst_collector.otlp.refusal import JSON, PROTOBUF, RefusedError, refusal_body
 from acceptfirst_collector.services import Services
 
-RETRY_AFTER_SECONDS = 5
-#: Bodies over this are parsed in a thread, so that one client's large request doesn't hold up the others' small ones.
-INLINE_BYTES_MAX = 256 << 10
+_ADMIT = {PROTOBUF: admit, JSON: admit_json}
 
 logger = logging.getLogger(__name__)
 
@@ -31,55 +27,42 @@ class TraceReceiver:
     """Answers trace requests; all of its calls run on the server's event loop."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._intake = Intake(services)
 
     async def receive(self, request: Request) -> Response:
         """Answer one request; never raises for anything that the outside can cause."""
         try:
             await self._take(request)
         except RefusedError as refusal:
-            await _discard_rest(request, self._services.settings.request_bytes_max)
+            await _discard_rest(request, self._intake.request_bytes_max)
             return refusal_response(refusal, request.headers)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception:
             logger.exception("a request could not be taken")
-            return refusal_response(_later("the collector failed; send the request again later"), request.headers)
-        return Response(b"", media_type=PROTOBUF)
+            return refusal_response(later("the collector failed; send the request again later"), request.headers)
+        return _accepted_response(request.headers)
 
     async def _take(self, request: Request) -> None:
         media = media_type(request.headers)
-        if media != PROTOBUF:
-            raise RefusedError(415, f"expected the Content-Type {PROTOBUF}; got {media[:64]!r}")
-        limit = self._services.settings.request_bytes_max
+        if media not in _ADMIT:
+            raise RefusedError(415, f"expected the Content-Type {PROTOBUF} or {JSON}; got {media[:64]!r}")
+        limit = self._intake.request_bytes_max
         _check_declared_length(request.headers, limit)
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        body = await read_body(request.stream(), encoding, limit)
-        if not body:
-            return
-        accepted = admit(body) if len(body) <= INLINE_BYTES_MAX else await asyncio.to_thread(admit, body)
-        await self._append(accepted)
-
-    async def _append(self, accepted: Accepted) -> None:
-        """Wait until the request, or an identical one before it, is on the disk."""
-        future = self._services.resends.find(accepted.digest)
-        try:
-            if future is None:
-                trouble = self._services.trouble()
-                # A log that could not be written is tried again: nothing else would find out that it can be.
-                if trouble and self._services.log.writable:
-                    raise _later(trouble)
-                future = self._services.log.append(accepted.digest, accepted.payload)
-                self._services.resends.remember(accepted.digest, future)
-            # Shielded, since a client that goes away must not cancel an append that another waits for.
-            await asyncio.shield(asyncio.wrap_future(future))
-        except (BacklogFullError, LogUnwritableError) as error:
-            raise _later(str(error)) from error
+        await self._intake.take(await read_body(request.stream(), encoding, limit), _ADMIT[media])
 
 
 def media_type(headers: Headers) -> str:
     """Return the request's media type, lower case, without parameters."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _accepted_response(request_headers: Headers) -> Response:
+    """Full success leaves partial_success unset: no bytes in protobuf, an empty object in JSON."""
+    if media_type(request_headers) == JSON:
+        return Response(b"{}", media_type=JSON)
+    return Response(b"", media_type=PROTOBUF)
 
 
 def refusal_response(refusal: RefusedError, request_headers: Headers) -> Response:
@@ -89,10 +72,6 @@ def refusal_response(refusal: RefusedError, request_headers: Headers) -> Respons
     if refusal.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_seconds)
     return response
-
-
-def _later(why: str) -> RefusedError:
-    return RefusedError(503, why, RETRY_AFTER_SECONDS)
 
 
 def _check_declared_length(headers: Headers, limit: int) -> None:

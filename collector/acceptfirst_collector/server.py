@@ -15,6 +15,7 @@ from types import FrameType
 import uvicorn
 
 from acceptfirst_collector.app import Extend, create_app
+from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.services import Services
 from acceptfirst_collector.settings import CollectorSettings
 from acceptfirst_store.errors import StoreUnreachable
@@ -31,16 +32,17 @@ class ListenError(Exception):
 class _Server(uvicorn.Server):
     """Says where it listens once it does, and leaves by returning, whichever signal ended it."""
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, receiver: GrpcReceiver | None) -> None:
         super().__init__(config)
         self._services = services
+        self._receiver = receiver
         self.ended_by: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then publish the URL."""
         await super().startup(sockets)
         if self.started:
-            _publish(self._services)
+            _publish(self._services, self._receiver.port if self._receiver is not None else None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Remember the signal; a second one changes nothing, since what is acknowledged is on the disk either way."""
@@ -71,15 +73,19 @@ def run(settings: CollectorSettings, *, extend: Extend | None = None) -> None:
         KeyboardInterrupt: it was ended by SIGINT (and is closed).
     """
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    with contextlib.closing(_bind(settings)) as listener:
+    with contextlib.closing(_bind(settings.host, settings.port, "--port")) as listener:
+        require_free(settings.host, settings.grpc_port)
         services = Services(settings)
         services.url = _url(settings.host, listener.getsockname()[1])
         try:
-            app = create_app(services, extend)
+            receiver = (
+                GrpcReceiver(services, settings.host, settings.grpc_port) if settings.grpc_port is not None else None
+            )
+            app = create_app(services, extend, receiver)
         except BaseException:
             services.close()
             raise
-        server = _Server(_config(app), services)
+        server = _Server(_config(app), services, receiver)
         try:
             server.run(sockets=[listener])
         finally:
@@ -99,18 +105,28 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _bind(settings: CollectorSettings) -> socket.socket:
+def require_free(host: str, port: int | None) -> None:
+    """Find out that a port is taken before anything is opened; gRPC binds its own, later.
+
+    Raises:
+        ListenError: the address can't be bound.
+    """
+    if port:
+        _bind(host, port, "--grpc-port").close()
+
+
+def _bind(host: str, port: int, option: str) -> socket.socket:
     """Bind before anything is opened, so that a port that is taken costs nothing and port 0 gets its number."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         raise ListenError(
-            f"the address {settings.host}:{settings.port} can't be bound: {error.strerror}; choose another --port"
+            f"the address {host}:{port} can't be bound: {error.strerror}; choose another {option}"
         ) from error
     listener.listen(BACKLOG_CONNECTIONS)
     return listener
@@ -120,12 +136,13 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _publish(services: Services) -> None:
+def _publish(services: Services, grpc_port: int | None) -> None:
     """Tell people on standard output, and other commands in a file, where the collector listens."""
     path = services.settings.address_file
     temporary = path.with_suffix(".new")
+    address = {"schema_version": 1, "url": services.url, "grpc_port": grpc_port, "pid": os.getpid()}
     try:
-        temporary.write_text(json.dumps({"schema_version": 1, "url": services.url, "pid": os.getpid()}))
+        temporary.write_text(json.dumps(address))
         temporary.replace(path)
     except OSError as error:
         raise StoreUnreachable(f"{path} can't be written: {error.strerror}") from error

@@ -27,6 +27,7 @@ class CollectorSettings:
         store: a DSN; empty for the embedded store in the data directory.
         host: the address to bind.
         port: 0 for any free one.
+        grpc_port: of OTLP/gRPC; 0 for any free one, `None` for none.
         token: bearer token that everything but /healthz and /readyz asks for; empty for none.
         request_bytes_max: limit of a body, before and after inflating.
         batch_bytes_max: how much is inserted at once.
@@ -41,6 +42,7 @@ class CollectorSettings:
     store: str = ""
     host: str = "127.0.0.1"
     port: int = HTTP_PORT
+    grpc_port: int | None = None
     token: str = dataclasses.field(default="", repr=False)
     request_bytes_max: int = REQUEST_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX

@@ -82,6 +82,11 @@ class ServeProcess:
     url: str
     data_dir: pathlib.Path
 
+    @property
+    def grpc_address(self) -> str:
+        """Where it takes OTLP/gRPC."""
+        return f"127.0.0.1:{json.loads((self.data_dir / 'serve.json').read_text())['grpc_port']}"
+
     def post(self, body: bytes, **headers: str) -> httpx.Response:
         """Send a body to the traces endpoint as protobuf."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -117,7 +122,7 @@ import pathlib, sys
 import chdb
 from acceptfirst_collector.server import run
 from acceptfirst_collector.settings import CollectorSettings
-run(CollectorSettings(data_dir=pathlib.Path(sys.argv[4]), port=0, request_bytes_max=100_000))
+run(CollectorSettings(data_dir=pathlib.Path(sys.argv[4]), port=0, grpc_port=0, request_bytes_max=100_000))
 """
 
 

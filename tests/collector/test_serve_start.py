@@ -55,6 +55,17 @@ def test_serve_says_in_one_line_that_the_port_is_taken(tmp_path: pathlib.Path) -
     assert "can't be bound" in done.stderr
 
 
+def test_serve_says_in_one_line_that_the_port_of_grpc_is_taken(tmp_path: pathlib.Path) -> None:
+    """One that was asked for is not done without."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = _serve("--port", "0", "--grpc-port", port, "--data-dir", str(tmp_path / "data"))
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+    assert "choose another --grpc-port" in done.stderr
+
+
 @pytest.mark.parametrize("text", ["", "two words", "\u00e9"])
 def test_serve_refuses_a_token_file_that_holds_no_token(tmp_path: pathlib.Path, text: str) -> None:
     """An empty token would let everybody in."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import ipaddress
 import pathlib
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -12,13 +13,21 @@ import typer
 from acceptfirst_cli.errors import CommandError, ExitCode
 
 HTTP_PORT = 4318
+GRPC_PORT = 4317
 
 
 def run(
+    *,
     host: Annotated[str, typer.Option(envvar="ACCEPTFIRST_HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(envvar="ACCEPTFIRST_PORT", min=0, max=65535, help="Port for OTLP/HTTP and the API.")
     ] = HTTP_PORT,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="ACCEPTFIRST_GRPC_PORT", min=0, max=65535, help="Port for OTLP/gRPC; 4317 where it is free."
+        ),
+    ] = None,
     store: Annotated[
         str,
         typer.Option(
@@ -32,7 +41,6 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
-    *,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this host without a token.")] = False,
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them."""
@@ -45,18 +53,37 @@ def run(
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
-    _serve(host, port, store, data_dir.absolute(), token)
+    _serve(host=host, port=port, grpc_port=grpc_port, store=store, data_dir=data_dir.absolute(), token=token)
 
 
-def _serve(host: str, port: int, store: str, data_dir: pathlib.Path, token: str) -> None:
+def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir: pathlib.Path, token: str) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
     jobs = importlib.import_module("acceptfirst_cli.jobs")
-    settings = settings_module.CollectorSettings(data_dir=data_dir, store=store, host=host, port=port, token=token)
     try:
+        settings = settings_module.CollectorSettings(
+            data_dir=data_dir,
+            store=store,
+            host=host,
+            port=port,
+            grpc_port=_usable_grpc_port(grpc_port, host, port, server),
+            token=token,
+        )
         server.run(settings, extend=jobs.extend)
     except server.ListenError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from error
+
+
+def _usable_grpc_port(given: int | None, host: str, port: int, server: ModuleType) -> int | None:
+    """What was asked for is demanded; the usual port is used where nobody else has it, another collector for one."""
+    if given is not None or port == 0:
+        return given or 0
+    try:
+        server.require_free(host, GRPC_PORT)
+    except server.ListenError as error:
+        typer.echo(f"acceptfirst: OTLP/gRPC is off: {error}", err=True)
+        return None
+    return GRPC_PORT
 
 
 def _token(path: pathlib.Path | None) -> str:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from acceptfirst_collector.log.layout import DIGEST_BYTES
+from acceptfirst_collector.otlp.json_request import parse_json
 from acceptfirst_collector.otlp.nesting import flatten_values, nests_too_deep
 from acceptfirst_collector.otlp.refusal import RefusedError
 
@@ -37,7 +38,22 @@ def admit(body: bytes) -> Accepted:
     if nests_too_deep(body):
         flatten_values(request)
         payload = request.SerializeToString()
-    return Accepted(hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest(), payload)
+    return Accepted(_digest(body), payload)
+
+
+def admit_json(body: bytes) -> Accepted:
+    """Parse a body in OTLP's JSON and store it as the protobuf that it spells.
+
+    Raises:
+        RefusedError: 400, it is no ExportTraceServiceRequest.
+    """
+    request = parse_json(body)
+    flatten_values(request)
+    return Accepted(_digest(body), request.SerializeToString())
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
 
 
 def canonical(payload: bytes) -> bytes:

@@ -1,0 +1,63 @@
+"""The one way into the log, whatever the transport: a request is on the disk before `take` returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from acceptfirst_collector.log.journal import LogUnwritableError
+from acceptfirst_collector.log.request_log import BacklogFullError
+from acceptfirst_collector.otlp.door import Accepted
+from acceptfirst_collector.otlp.refusal import RefusedError
+from acceptfirst_collector.services import Services
+
+RETRY_AFTER_SECONDS = 5
+#: Bodies over this are parsed in a thread, so that one client's large request doesn't hold up the others' small ones.
+INLINE_BYTES_MAX = 256 << 10
+
+
+class Intake:
+    """Takes bodies; all of its calls run on the server's event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @property
+    def request_bytes_max(self) -> int:
+        """The limit of a body, before and after inflating."""
+        return self._services.settings.request_bytes_max
+
+    async def take(self, body: bytes, admit: Callable[[bytes], Accepted]) -> None:
+        """Return when the request, or an identical one before it, is on the disk.
+
+        Args:
+            body: as it came, inflated; an empty one is a request without spans.
+            admit: parses it; `acceptfirst_collector.otlp.door` has one for each encoding.
+
+        Raises:
+            RefusedError: it is none (400), or it can't be taken now (503).
+        """
+        if not body:
+            return
+        accepted = admit(body) if len(body) <= INLINE_BYTES_MAX else await asyncio.to_thread(admit, body)
+        await self._append(accepted)
+
+    async def _append(self, accepted: Accepted) -> None:
+        future = self._services.resends.find(accepted.digest)
+        try:
+            if future is None:
+                trouble = self._services.trouble()
+                # A log that could not be written is tried again: nothing else would find out that it can be.
+                if trouble and self._services.log.writable:
+                    raise later(trouble)
+                future = self._services.log.append(accepted.digest, accepted.payload)
+                self._services.resends.remember(accepted.digest, future)
+            # Shielded, since a client that goes away must not cancel an append that another waits for.
+            await asyncio.shield(asyncio.wrap_future(future))
+        except (BacklogFullError, LogUnwritableError) as error:
+            raise later(str(error)) from error
+
+
+def later(why: str) -> RefusedError:
+    """What can't be done now and may be asked again."""
+    return RefusedError(503, why, RETRY_AFTER_SECONDS)
