@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from acceptfirst.asgi import Scope
 from acceptfirst.catalogue import Catalogue, Evidence, Pattern
-from acceptfirst.error_kind import error_kind
+from acceptfirst.error_kind import kind_of_error
 from acceptfirst.failsafe import failsafe
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger, require_transition
@@ -89,7 +89,8 @@ class Connection:
         "delay_applied_ms",
         "drawn",
         "entered_ns",
-        "error",
+        "error_kind",
+        "error_type",
         "finished",
         "gate",
         "gate_mode",
@@ -155,7 +156,9 @@ class Connection:
         self.close_code: int | None = None
         self.close_initiator = "none"
         self.delay_applied_ms = 0.0
-        self.error: BaseException | None = None
+        # Not the exception itself: its traceback holds every frame of the application for as long as we live.
+        self.error_type: str | None = None
+        self.error_kind: str | None = None
         self.ready_said = False
         self.timed_out = False
         self.finished = False
@@ -213,7 +216,7 @@ class Connection:
             close_code=self.close_code,
             messages_early=self.messages_early,
             readiness_mode=self.readiness_mode,
-            error_kind=error_kind(self.error) if self.error else None,
+            error_kind=self.error_kind,
         )
 
     def patterns_now(self) -> tuple[Pattern, ...]:
@@ -473,7 +476,8 @@ class Connection:
     @failsafe
     def raised(self, error: BaseException) -> None:
         """An exception left the application."""
-        self.error = error
+        self.error_type = type(error).__name__
+        self.error_kind = kind_of_error(error)
         self._happened("E")
         if self.state not in _ENDED:
             self._move(State.ERROR, Trigger.EXCEPTION)

@@ -99,7 +99,7 @@ def _timed_out(connection: Connection) -> str:
 
 
 def _dependency(connection: Connection) -> str:
-    return f"{type(connection.error).__name__} left the application in state {connection.transitions[-1].old}."
+    return f"{connection.error_type} left the application in state {connection.transitions[-1].old}."
 
 
 _SENTENCES: Final[dict[str, Callable[[Connection], str]]] = {

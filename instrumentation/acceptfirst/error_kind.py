@@ -21,7 +21,7 @@ _DEPENDENCY: Final = frozenset(
 )
 
 
-def error_kind(error: BaseException) -> ErrorKind:
+def kind_of_error(error: BaseException) -> ErrorKind:
     """Sort an exception by the names in its class hierarchy.
 
     Returns:

@@ -17,7 +17,6 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from acceptfirst.asgi import Scope
 from acceptfirst.connection import Connection, Transition, Violation
 from acceptfirst.diagnosis import evidence_text
-from acceptfirst.error_kind import error_kind
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.signature import SIGNATURE_VERSION
 
@@ -155,8 +154,8 @@ class HandshakeTracer:
         outcome = connection.outcome
         attributes = _common(connection) | {"acceptfirst.handshake.outcome": outcome}
         failed = outcome in _FAILED_OUTCOMES
-        if failed and connection.error is not None:
-            attributes["error.type"] = type(connection.error).__name__
+        if failed and connection.error_type is not None:
+            attributes["error.type"] = connection.error_type
         status = Status(StatusCode.ERROR) if failed else Status(StatusCode.UNSET)
         ended_ns = next(t.left_ns for t in connection.transitions if t.new in _HANDSHAKE_OVER)
         writer.handshake(state, (started_ns, ended_ns), attributes, status)
@@ -219,8 +218,8 @@ def _closing_attributes(connection: Connection) -> Attributes:
         "acceptfirst.first_message_ms": None
         if first_message_ns is None
         else connection.since_ms("C", first_message_ns),
-        "error.type": type(connection.error).__name__ if connection.error else None,
-        "acceptfirst.error.kind": error_kind(connection.error) if connection.error else None,
+        "error.type": connection.error_type,
+        "acceptfirst.error.kind": connection.error_kind,
     }
     phases = {f"acceptfirst.phase.{name}.duration_ms": ms for name, ms in connection.phases_ms.items()}
     return {
