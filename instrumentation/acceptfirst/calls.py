@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from acceptfirst.connection import NS_PER_MS, SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
-from acceptfirst.diagnosis import explain as explain_connection
+from acceptfirst.diagnosis.note import explain as explain_connection
 from acceptfirst.environment import resolve_environment
 from acceptfirst.middleware import COORDINATOR_KEY
 

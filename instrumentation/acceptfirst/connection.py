@@ -18,13 +18,13 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from acceptfirst.asgi import Scope
 from acceptfirst.catalogue import Catalogue, Evidence, Pattern
-from acceptfirst.error_kind import kind_of_error
+from acceptfirst.diagnosis.error_kind import kind_of_error
+from acceptfirst.diagnosis.sites import Site
 from acceptfirst.failsafe import failsafe
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger, require_transition
 from acceptfirst.policy import Policy
 from acceptfirst.signature import Signature
-from acceptfirst.sites import Site
 
 SCOPE_KEY: Final = "acceptfirst.connection"
 FLUSH_AFTER_CLOSED_S: Final = 5.0

@@ -12,7 +12,7 @@ from opentelemetry.trace import TracerProvider
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.middleware import AcceptFirstMiddleware, CoordinatorFactory
 from acceptfirst.policy import Gate, Policy, ReadinessMode
-from acceptfirst.readiness import ReadinessPoll
+from acceptfirst.readiness.poll import ReadinessPoll
 
 _App = TypeVar("_App")
 

@@ -15,20 +15,20 @@ from typing import Any, Final, cast
 
 from opentelemetry import metrics, trace
 
-from acceptfirst import starlette_guard
 from acceptfirst.asgi import ASGIApplication, Message, Receive, Scope, Send
 from acceptfirst.catalogue import load_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection, Transition, Violation
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.detector import RaceConditionDetector
+from acceptfirst.diagnosis import starlette_guard
 from acceptfirst.environment import resolve_environment
 from acceptfirst.failsafe import failsafe, logger, record_failure
-from acceptfirst.gate import HoldGate
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.measurements import HandshakeMeter
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
-from acceptfirst.readiness import ReadinessPoll, poll_readiness
-from acceptfirst.tracing import ConnectionTrace, HandshakeTracer, surrounding_context
+from acceptfirst.readiness.gate import HoldGate
+from acceptfirst.readiness.poll import ReadinessPoll, poll_readiness
+from acceptfirst.telemetry.metering import HandshakeMeter
+from acceptfirst.telemetry.tracing import ConnectionTrace, HandshakeTracer, surrounding_context
 
 CoordinatorFactory = Callable[[str, RaceConditionDetector], HandshakeCoordinator]
 _READINESS_MODES: Final = ("auto", "event", "blind")

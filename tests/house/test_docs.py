@@ -26,8 +26,8 @@ import acceptfirst
 from acceptfirst.catalogue import Evidence, load_catalogue
 from acceptfirst.catalogue.model import DelayHelps, FixedBy, Severity
 from acceptfirst.connection import _OUTCOMES
+from acceptfirst.diagnosis.error_kind import ErrorKind
 from acceptfirst.environment import ENVIRONMENTS
-from acceptfirst.error_kind import ErrorKind
 from acceptfirst.lifecycle import ApplicationConnectionState, Trigger
 from acceptfirst.policy import Gate, GateTimeoutAction, Policy, ReadinessMode
 from acceptfirst_analysis.recommendation import Verdict

@@ -11,7 +11,7 @@ import pytest
 from starlette.websockets import WebSocketDisconnect
 
 import acceptfirst
-from acceptfirst.error_kind import kind_of_error
+from acceptfirst.diagnosis.error_kind import kind_of_error
 
 
 class ClientDisconnected(OSError):  # noqa: N818 - it must be called as uvicorn calls it

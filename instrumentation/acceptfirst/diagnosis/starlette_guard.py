@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from acceptfirst.catalogue import Pattern
 from acceptfirst.connection import SCOPE_KEY, Connection
-from acceptfirst.diagnosis import note
+from acceptfirst.diagnosis.note import note
+from acceptfirst.diagnosis.sites import Site, caller_site
 from acceptfirst.failsafe import record_failure
-from acceptfirst.sites import Site, caller_site
 
 _LETTERS: Final = {
     "receive": "R",

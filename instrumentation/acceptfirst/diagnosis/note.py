@@ -11,8 +11,8 @@ from typing import Final
 
 from acceptfirst.catalogue import Pattern
 from acceptfirst.connection import NS_PER_MS, Connection
+from acceptfirst.diagnosis.sites import Site
 from acceptfirst.signature import describe
-from acceptfirst.sites import Site
 
 _DELAY_ANSWERS: Final = {
     "cures": "Yes, a delay of random length on the client's side.",

@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from acceptfirst.asgi import Scope
 from acceptfirst.connection import Connection, Transition, Violation
-from acceptfirst.diagnosis import evidence_text
+from acceptfirst.diagnosis.note import evidence_text
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.signature import SIGNATURE_VERSION
 

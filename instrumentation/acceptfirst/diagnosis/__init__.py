@@ -1,0 +1,1 @@
+"""Says what a connection's events mean: for people, with the place in the code."""

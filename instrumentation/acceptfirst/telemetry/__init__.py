@@ -1,0 +1,1 @@
+"""What goes out about connections: spans and metrics."""
