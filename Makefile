@@ -36,6 +36,7 @@ unit: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest
 
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/bench_instrumentation.py
 
 docs: $(INSTALLED) ## write the pages that are made from the code
