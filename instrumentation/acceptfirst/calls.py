@@ -12,10 +12,11 @@ import time
 from types import TracebackType
 from typing import Any, Final, Self
 
-from acceptfirst.connection import NS_PER_MS, SCOPE_KEY, Connection
+from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.diagnosis.note import explain as explain_connection
 from acceptfirst.environment import resolve_environment
+from acceptfirst.live_evidence import NS_PER_MS
 from acceptfirst.middleware import COORDINATOR_KEY
 
 HASH_KEY_VARIABLE: Final = "ACCEPTFIRST_HASH_KEY"

@@ -6,23 +6,30 @@ nothing here is shared between connections but the ``Observers`` that are told.
 Rule 1: an event is recorded after it happened (accept *returned*, send *failed*), never before.
 Rule 2: nothing here awaits, and nothing here raises into the application: each method that the application's path
 calls is fail-safe.
+
+Most of this object's life is messages going to and fro when everything has been settled (``steady``); ``Wire`` counts
+those by itself. What few connections need (places in the code, phases, timers) is made when it is needed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from acceptfirst.asgi import Scope
-from acceptfirst.catalogue import Catalogue, Evidence, Pattern
+from acceptfirst.catalogue import EVIDENCE_FIELDS, Catalogue, Evidence, Pattern
+from acceptfirst.connection_id import is_drawn, new_connection_id
+from acceptfirst.deadlines import Deadlines, Handle
 from acceptfirst.diagnosis.error_kind import kind_of_error
 from acceptfirst.diagnosis.sites import Site
-from acceptfirst.failsafe import failsafe
+from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger, require_transition
+from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
 from acceptfirst.signature import Signature
 
@@ -30,7 +37,6 @@ SCOPE_KEY: Final = "acceptfirst.connection"
 FLUSH_AFTER_CLOSED_S: Final = 5.0
 """The last transition is exported when the application returns, but no later than this after CLOSED."""
 
-NS_PER_MS: Final = 1_000_000
 _SERVER_CLOSE_CODES: Final = frozenset({1011, 1012})
 
 
@@ -74,12 +80,15 @@ class Connection:
 
     __slots__ = (
         "_catalogue",
+        "_deadlines",
+        "_delay_timer",
         "_flush_timer",
+        "_handshake_timer",
         "_moved",
         "_observers",
         "_reported",
         "_started_monotonic_ns",
-        "_timers",
+        "_steps",
         "_unconfirmed",
         "admitted_task",
         "asgi_calls",
@@ -95,10 +104,11 @@ class Connection:
         "gate",
         "gate_mode",
         "id",
-        "last_frame_ns",
+        "last_frame_monotonic_ns",
         "messages_early",
         "messages_received",
         "messages_sent",
+        "metered",
         "moments",
         "open_phases",
         "phases_ms",
@@ -112,9 +122,10 @@ class Connection:
         "sites",
         "started_ns",
         "state",
+        "steady",
+        "surroundings",
         "timed_out",
         "trace",
-        "transitions",
         "user_hash",
     )
 
@@ -127,23 +138,27 @@ class Connection:
         gate_mode: str,
         catalogue: Catalogue,
         observers: Observers,
-        trace: Any = None,
+        deadlines: Deadlines | None = None,
+        surroundings: Any = None,
     ) -> None:
-        self.started_ns = self.entered_ns = time.time_ns()
         self._started_monotonic_ns = time.perf_counter_ns()
-        self.id = (self.started_ns // NS_PER_MS).to_bytes(6, "big") + os.urandom(10)
+        self.started_ns = self.entered_ns = started_ns = time.time_ns()
+        self.id = new_connection_id(started_ns)
         self.scope = scope
         self.policy = policy
         self.readiness_mode = readiness_mode
         self.gate_mode = gate_mode
-        self.trace = trace
+        self.surroundings = surroundings  # the OTel context of the server's call, for whoever traces
+        self.trace: Any = None  # what an observer keeps about this connection
+        self.metered = False
         self.drawn = is_drawn(self.id, policy.sample_rate)
         self.state = State.INITIALIZING
+        self.steady = False  # ready, and nothing is left that a message could change but its own count
         self.signature = Signature()
-        self.transitions: list[Transition] = []
+        self._steps: list[Transition] = []
         self.moments: dict[str, int] = {}
-        self.sites: dict[str, Site] = {}
-        self.phases_ms: dict[str, float] = {}
+        self.sites: Mapping[str, Site] = _NONE
+        self.phases_ms: Mapping[str, float] = _NONE
         self.open_phases = 0
         self.phases_seen = False
         self.admitted_task: asyncio.Task[Any] | None = None
@@ -152,7 +167,7 @@ class Connection:
         self.messages_received = 0
         self.messages_sent = 0
         self.messages_early = 0
-        self.last_frame_ns = 0
+        self.last_frame_monotonic_ns = 0
         self.close_code: int | None = None
         self.close_initiator = "none"
         self.delay_applied_ms = 0.0
@@ -167,10 +182,12 @@ class Connection:
         self.gate: Any = None
         self._catalogue = catalogue
         self._observers = observers
-        self._reported: set[str] = set()
-        self._timers: list[asyncio.TimerHandle] = []
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._moved: list[Callable[[], None]] = []
+        self._deadlines = deadlines or Deadlines()
+        self._reported: frozenset[str] = frozenset()
+        self._handshake_timer: Handle | None = None
+        self._delay_timer: Handle | None = None
+        self._flush_timer: Handle | None = None
+        self._moved: tuple[Callable[[], None], ...] = ()
         self._unconfirmed = 0
 
     # -- what others read ---------------------------------------------------------------------------------------------
@@ -178,6 +195,17 @@ class Connection:
     def now_ns(self) -> int:
         """Unix nanoseconds that never run backwards within this connection, whatever the wall clock does."""
         return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
+
+    @property
+    def transitions(self) -> list[Transition]:
+        """Every step so far, in order."""
+        return self._steps
+
+    @property
+    def last_frame_ns(self) -> int:
+        """When the last frame went either way, accept included; 0 where none has."""
+        frame_ns = self.last_frame_monotonic_ns
+        return frame_ns and self.started_ns + frame_ns - self._started_monotonic_ns
 
     @property
     def route(self) -> str:
@@ -201,31 +229,25 @@ class Connection:
 
     def since_ms(self, letter: str, until_ns: int) -> float | None:
         """Milliseconds from the first event of this letter, ``None`` where there was none."""
-        moment = self.moments.get(letter)
-        return None if moment is None else (until_ns - moment) / NS_PER_MS
+        return since_ms(self.moments, letter, until_ns)
 
     def evidence(self) -> Evidence:
         """What this connection has shown so far."""
-        accepted, disconnected = self.moments.get("A"), self.moments.get("D")
-        ends = [self.moments[letter] for letter in "XD" if letter in self.moments]
-        return Evidence(
-            signature=str(self.signature),
-            accept_ms=(accepted - self.started_ns) / NS_PER_MS if accepted else None,
-            dwell_ms=self.since_ms("A", min(ends)) if ends else None,
-            idle_ms=(disconnected - self.last_frame_ns) / NS_PER_MS if disconnected and self.last_frame_ns else None,
-            close_code=self.close_code,
-            messages_early=self.messages_early,
-            readiness_mode=self.readiness_mode,
-            error_kind=self.error_kind,
-        )
+        live = LiveEvidence(self)
+        return Evidence(live.signature, **{name: getattr(live, name) for name in EVIDENCE_FIELDS})
 
     def patterns_now(self) -> tuple[Pattern, ...]:
         """The patterns that the events so far show."""
-        return self._catalogue.match(self.evidence())
+        return self._catalogue.match(LiveEvidence(self))
 
     def on_move(self, callback: Callable[[], None]) -> None:
         """Call back after each further transition; the callback must not raise."""
-        self._moved.append(callback)
+        self._moved = (*self._moved, callback)
+
+    def remember_site(self, letter: str, site: Site) -> None:
+        """Keep where in the application's code the first event of this letter came from."""
+        if letter not in self.sites:
+            self.sites = {**self.sites, letter: site}
 
     @failsafe
     def handed_over(self) -> None:
@@ -234,8 +256,7 @@ class Connection:
         self._time_the_handshake()
 
     def _time_the_handshake(self) -> None:
-        elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
-        self._after(max(self.policy.handshake_timeout_ms - elapsed_ms, 0.0), self._handshake_timed_out)
+        self._handshake_timer = self._after(self.policy.handshake_timeout_ms, self._handshake_timed_out)
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
@@ -255,7 +276,7 @@ class Connection:
         """``receive()`` raised or was cancelled: nothing was delivered."""
         self.receives_pending -= 1
         if self.state is State.INITIALIZING:
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
 
     @failsafe
     def received(self, kind: str, code: Any = None) -> None:
@@ -269,10 +290,11 @@ class Connection:
             self._disconnect_delivered(code)
 
     def _connect_delivered(self) -> None:
-        self._happened("C")
+        now_ns = self._happened("C")
         if self.state is State.INITIALIZING:
-            self._take_policy_of_route()
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
+            if self.policy.routes:
+                self._take_policy_of_route()
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, now_ns)
 
     def _take_policy_of_route(self) -> None:
         """The route is known from here on: what its own policy says of readiness and gate holds for this connection."""
@@ -282,12 +304,15 @@ class Connection:
             self.readiness_mode = own.readiness_mode or self.readiness_mode
             self.gate_mode = own.gate or self.gate_mode
             self._cancel_timers()
-            self._time_the_handshake()
+            elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
+            left_ms = max(own.handshake_timeout_ms - elapsed_ms, 0.0)
+            # To the millisecond, so that the handshakes of a route share a queue.
+            self._handshake_timer = self._after(float(round(left_ms)), self._handshake_timed_out)
 
     def _message_received(self) -> None:
         self.messages_received += 1
         self.signature.add("R")
-        self.last_frame_ns = self.now_ns()
+        self.last_frame_monotonic_ns = time.perf_counter_ns()
         if self.messages_received == 1:
             self.moments["R"] = self.last_frame_ns
         if self.readiness_mode != "auto" and not self.ready_said:
@@ -302,18 +327,13 @@ class Connection:
         else:
             self._unconfirmed += 1  # only a later ready() can tell that it was too early
 
-    @failsafe
-    def message_waited(self) -> None:
-        """In ``auto`` mode: a message was there before the application asked for it."""
-        self.messages_early += 1
-
     def _disconnect_delivered(self, code: Any) -> None:
         again = "D" in self.moments
-        self._happened("D")
+        now_ns = self._happened("D")
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
-        self._close(Trigger.DISCONNECT)
+        self._close(Trigger.DISCONNECT, now_ns)
         self._detect()
 
     # -- send ---------------------------------------------------------------------------------------------------------
@@ -323,7 +343,7 @@ class Connection:
         """The application called ``send()`` with a message of this ASGI type."""
         self.asgi_calls += 1
         if self.state is State.INITIALIZING:
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
             self.moments.setdefault("C", self.entered_ns)
         if kind == "websocket.http.response.start":
             self._happened("N")
@@ -334,7 +354,7 @@ class Connection:
         if kind == "websocket.send":
             self.messages_sent += 1
             self.signature.add("S")
-            self.last_frame_ns = self.now_ns()
+            self.last_frame_monotonic_ns = time.perf_counter_ns()
             if self.state in _ENDED or "A" not in self.moments:
                 self._detect()
         elif kind == "websocket.accept":
@@ -342,7 +362,7 @@ class Connection:
         elif kind == "websocket.close":
             self._close_returned(message.get("code", 1000))
         elif kind == "websocket.http.response.body" and not message.get("more_body", False):
-            self._close(Trigger.DENIAL)
+            self._close(Trigger.DENIAL, self.now_ns())
 
     @failsafe
     def send_failed(self, kind: str) -> None:
@@ -353,26 +373,26 @@ class Connection:
             self._detect()
 
     def _accept_returned(self) -> None:
-        self._happened("A")
+        now_ns = self._happened("A")
         if self.state is not State.HANDSHAKE_PENDING:
             self._detect()
             return
-        self._move(State.CONNECTED, Trigger.ACCEPT)
-        self.last_frame_ns = self.entered_ns
-        if self.readiness_mode in ("auto", "blind"):
+        self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
+        self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        if self.readiness_mode == "auto":
             self._cancel_timers()
-        if self.ready_said and self.readiness_mode not in ("auto", "blind"):
-            self._become_ready()
         elif self.readiness_mode == "blind":
+            self._cancel_timers()
             self.delay_applied_ms = self.policy.delay_ms(self.attempt)
-            self._after(self.delay_applied_ms, self._delay_over)
+            self._delay_timer = self._after(self.delay_applied_ms, self._delay_over)
+        elif self.ready_said:
+            self._become_ready()
 
     def _close_returned(self, code: Any) -> None:
         if self.state not in _ENDED and "D" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1000
             self.close_initiator = "application"
-        self._happened("X")
-        self._close(Trigger.CLOSE)
+        self._close(Trigger.CLOSE, self._happened("X"))
         self._detect()
 
     # -- readiness ----------------------------------------------------------------------------------------------------
@@ -387,11 +407,12 @@ class Connection:
             self._ready_in_the_shadow()
         elif self.state is State.CONNECTED:
             self._become_ready()
+        self._settle()
 
     def _ready_in_the_shadow(self) -> None:
         """Nobody waits for this readiness, but it tells how long waiting would have had to be."""
         now_ns = self.now_ns()
-        self.phases_ms["ready"] = self.since_ms("A", now_ns) or 0.0
+        self.phases_ms = {**self.phases_ms, "ready": self.since_ms("A", now_ns) or 0.0}
         self._happened("P")
         if self.readiness_mode == "blind" and self._unconfirmed:
             self.messages_early += self._unconfirmed
@@ -413,13 +434,17 @@ class Connection:
             self.admitted_task = None
         else:
             self.open_phases -= 1
-        self.phases_ms[name] = self.phases_ms.get(name, 0.0) + duration_ms
+        self.phases_ms = {**self.phases_ms, name: self.phases_ms.get(name, 0.0) + duration_ms}
         self._happened("P")
 
     def _become_ready(self) -> None:
-        self._happened("G")
+        now_ns = self._happened("G")
         self._cancel_timers()
-        self._move(State.READY_FOR_MESSAGES, Trigger.READY)
+        self._move(State.READY_FOR_MESSAGES, Trigger.READY, now_ns)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.steady = self.state is State.READY_FOR_MESSAGES and (self.ready_said or self.readiness_mode == "auto")
 
     @failsafe
     def _delay_over(self) -> None:
@@ -428,7 +453,7 @@ class Connection:
 
     @failsafe
     def _handshake_timed_out(self) -> None:
-        if self.state in (State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED):
+        if self.state in _HANDSHAKING:
             self.timed_out = True
             self._happened("T")
             self._detect()
@@ -438,7 +463,7 @@ class Connection:
     def fail(self, trigger: Trigger) -> None:
         """The handshake is given up: ERROR; whoever gives it up also ends it."""
         if self.state not in _ENDED:
-            self._move(State.ERROR, trigger)
+            self._move(State.ERROR, trigger, self.now_ns())
 
     @failsafe
     def closed_for_the_application(self, code: int) -> None:
@@ -446,7 +471,7 @@ class Connection:
         self.fail(Trigger.TIMEOUT)
         self.close_code = code
         self.close_initiator = "server"
-        self._close(Trigger.TIMEOUT)
+        self._close(Trigger.TIMEOUT, self.now_ns())
 
     # -- the framework's guards ---------------------------------------------------------------------------------------
 
@@ -469,8 +494,7 @@ class Connection:
     @failsafe
     def returned(self) -> None:
         """The application returned."""
-        self._happened("Z")
-        self._close(Trigger.RETURN)
+        self._close(Trigger.RETURN, self._happened("Z"))
         self.finish()
 
     @failsafe
@@ -478,10 +502,10 @@ class Connection:
         """An exception left the application."""
         self.error_type = type(error).__name__
         self.error_kind = kind_of_error(error)
-        self._happened("E")
+        now_ns = self._happened("E")
         if self.state not in _ENDED:
-            self._move(State.ERROR, Trigger.EXCEPTION)
-        self._close(Trigger.EXCEPTION)
+            self._move(State.ERROR, Trigger.EXCEPTION, now_ns)
+        self._close(Trigger.EXCEPTION, now_ns)
         self.finish()
 
     @failsafe
@@ -499,68 +523,80 @@ class Connection:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _happened(self, letter: str) -> None:
+    def _happened(self, letter: str) -> int:
+        """Write the event down; gives its time."""
+        now_ns = self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
         self.signature.add(letter)
-        self.moments.setdefault(letter, self.now_ns())
+        if letter not in self.moments:
+            self.moments[letter] = now_ns
+        return now_ns
 
-    def _close(self, trigger: Trigger) -> None:
+    def _close(self, trigger: Trigger, at_ns: int) -> None:
         if self.state is State.CLOSED:
             return
         self._cancel_timers()
-        self._move(State.CLOSED, trigger)
-        self._flush_timer = self._later(FLUSH_AFTER_CLOSED_S, self.finish)
+        self._move(State.CLOSED, trigger, at_ns)
+        if trigger is not Trigger.RETURN and trigger is not Trigger.EXCEPTION:  # those two finish by themselves, now
+            self._flush_timer = self._deadlines.after(FLUSH_AFTER_CLOSED_S, self.finish)
 
-    def _move(self, new: State, trigger: Trigger) -> None:
-        if self.state is State.INITIALIZING and new in (State.CONNECTED, State.ERROR):
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT)  # of zero length: a failure before any event
+    def _move(self, new: State, trigger: Trigger, at_ns: int) -> None:
+        if self.state is State.INITIALIZING and new in _NEEDS_PENDING:
+            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, at_ns)  # of zero length: a failure before any event
         require_transition(self.state, new)
-        left_ns = self.now_ns()
-        transition = Transition(len(self.transitions), self.state, new, self.entered_ns, left_ns, trigger)
+        transition = _new_transition((len(self._steps), self.state, new, self.entered_ns, at_ns, trigger))
         self.state = new
-        self.entered_ns = left_ns
-        self.transitions.append(transition)
-        self._tell(self._observers.transitioned, transition)
-        self._notify_moved()
+        self.steady = False
+        self.entered_ns = at_ns
+        self._steps.append(transition)
+        try:
+            self._observers.transitioned(self, transition)
+        except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
+            record_failure("Observers.transitioned", error)
+        if self._moved:
+            self._notify_moved()
 
     def _notify_moved(self) -> None:
         for callback in self._moved:
             callback()
 
-    @failsafe
-    def _tell(self, observer: Callable[[Connection, Any], None], told: Transition | Violation) -> None:
-        observer(self, told)
-
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
-        patterns = self.patterns_now()
+        patterns = self._catalogue.match(LiveEvidence(self))
         for pattern in patterns:
             if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
-                self._reported.add(pattern.name)
-                self._tell(self._observers.violated, self._violation(pattern))
+                self._reported |= {pattern.name}
+                self._tell_violation(self._violation(pattern))
         return patterns
+
+    @failsafe
+    def _tell_violation(self, violation: Violation) -> None:
+        self._observers.violated(self, violation)
 
     def _violation(self, pattern: Pattern) -> Violation:
         at_ns = self.now_ns()
         causes = [self.moments[letter] for letter in pattern.caused_by if letter in self.moments]
         return Violation(pattern, min(causes, default=self.started_ns), at_ns)
 
-    def _after(self, delay_ms: float, callback: Callable[[], object]) -> None:
-        timer = self._later(delay_ms / 1000, callback)
-        if timer is not None:
-            self._timers.append(timer)
-
-    def _later(self, delay_s: float, callback: Callable[[], object]) -> asyncio.TimerHandle | None:
-        try:
-            return asyncio.get_running_loop().call_later(delay_s, callback)
-        except RuntimeError:  # another event loop (trio) runs this application: its timers are not ours to use
-            return None
+    def _after(self, delay_ms: float, callback: Callable[[], object]) -> Handle | None:
+        return self._deadlines.after(delay_ms / 1000, callback)
 
     def _cancel_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+            self._handshake_timer = None
+        if self._delay_timer is not None:
+            self._delay_timer.cancel()
+            self._delay_timer = None
 
 
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What a connection has of places and phases until it has some; never written to."""
+
+_new_transition: Final[Callable[[tuple[Any, ...]], Transition]] = partial(tuple.__new__, Transition)
+"""The named tuple without its constructor, which costs as much as all the rest of a step."""
+
+_HANDSHAKING: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
+_NEEDS_PENDING: Final = frozenset({State.CONNECTED, State.ERROR})
 _ENDED: Final = frozenset({State.ERROR, State.CLOSED})
 _FAILED: Final = {"websocket.accept": "a", "websocket.send": "s", "websocket.close": "x"}
 _OUTCOMES: Final = {
@@ -571,13 +607,3 @@ _OUTCOMES: Final = {
     Trigger.CLOSE: "rejected",
     Trigger.DISCONNECT: "abandoned",
 }
-
-
-def is_drawn(connection_id: bytes, rate: float) -> bool:
-    """Whether a connection is in a sample, told by the random half of its id, so that every process agrees.
-
-    Args:
-        connection_id: 16 bytes.
-        rate: share that is drawn, 0 to 1.
-    """
-    return int.from_bytes(connection_id[8:], "big") < rate * 2.0**64

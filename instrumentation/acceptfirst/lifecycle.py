@@ -22,6 +22,8 @@ class ApplicationConnectionState(enum.StrEnum):
     ERROR = "ERROR"
     CLOSED = "CLOSED"
 
+    __hash__ = str.__hash__  # an enum's own hash is written in Python; this one is looked up with every transition
+
     @property
     def is_ready_for_messages(self) -> bool:
         """Whether a client message may be handled now."""
@@ -50,6 +52,8 @@ class Trigger(enum.StrEnum):
     TIMEOUT = "timeout"
     EXCEPTION = "exception"
     RETURN = "return"
+
+    __hash__ = str.__hash__  # as above
 
 
 _S = ApplicationConnectionState

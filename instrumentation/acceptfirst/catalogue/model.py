@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 Severity = Literal["warning", "critical", "fatal"]
 DelayHelps = Literal["cures", "masks", "useless", "worsens"]
@@ -43,6 +43,14 @@ class Evidence:
     error_kind: str | None = None
 
 
+class EvidenceLike(Protocol):
+    """Whatever has a signature and, as attributes, the fields of ``Evidence``."""
+
+    @property
+    def signature(self) -> str:
+        """The events of the connection."""
+
+
 EVIDENCE_FIELDS: Final = frozenset(f.name for f in fields(Evidence)) - {"signature"}
 
 
@@ -56,7 +64,7 @@ class Condition:
     one_of: tuple[str | int, ...] = ()
     when_unknown: bool = False
 
-    def holds(self, evidence: Evidence) -> bool:
+    def holds(self, evidence: EvidenceLike) -> bool:
         """Whether the evidence is within the bound."""
         value = getattr(evidence, self.field)
         if value is None:
@@ -77,9 +85,12 @@ class Match:
         """Whether the signature is found and every condition holds."""
         return bool(re.search(self.signature, evidence.signature)) and self.conditions_hold(evidence)
 
-    def conditions_hold(self, evidence: Evidence) -> bool:
+    def conditions_hold(self, evidence: EvidenceLike) -> bool:
         """Whether every condition holds, the signature left aside."""
-        return all(condition.holds(evidence) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110 - a generator would cost more than the conditions do
+            if not condition.holds(evidence):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,13 @@ class Pattern:
 
 
 _Candidates = list[tuple[Pattern, list[Match]]]
+
+
+def _any_holds(matches: list[Match], evidence: EvidenceLike) -> bool:
+    for match in matches:  # noqa: SIM110 - as above
+        if match.conditions_hold(evidence):
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -137,12 +155,14 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.patterns)
 
-    def match(self, evidence: Evidence) -> tuple[Pattern, ...]:
+    def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
         candidates = self._candidates(evidence.signature)
         if not candidates:
             return ()
-        found = [p for p, matches in candidates if any(m.conditions_hold(evidence) for m in matches)]
+        found = [p for p, matches in candidates if _any_holds(matches, evidence)]
+        if not found:
+            return ()
         explained = {name for pattern in found for name in pattern.supersedes}
         return tuple(pattern for pattern in found if pattern.name not in explained)
 

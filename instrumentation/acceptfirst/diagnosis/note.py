@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from acceptfirst.catalogue import Pattern
-from acceptfirst.connection import NS_PER_MS, Connection
+from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.sites import Site
+from acceptfirst.live_evidence import NS_PER_MS
 from acceptfirst.signature import describe
 
 _DELAY_ANSWERS: Final = {

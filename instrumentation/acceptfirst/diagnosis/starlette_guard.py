@@ -94,7 +94,7 @@ async def _observed(connection: Connection, letter: str, site: Site | None, webs
     calls_before = connection.asgi_calls
     moments_before = len(connection.moments)
     if letter == "N" and site is not None:
-        connection.sites.setdefault("N", site)  # Starlette's Response sends by itself: its own lines would come first
+        connection.remember_site("N", site)  # Starlette's Response sends by itself: its own lines would come first
     try:
         return await attempt
     except BaseException as error:
@@ -112,7 +112,7 @@ _CAUSED: Final = {"A": "A", "X": "X", "N": "N", "R": "D", "S": "s"}
 def _remember_site(connection: Connection, letter: str, site: Site) -> None:
     event = _CAUSED[letter]
     if event in connection.moments:
-        connection.sites.setdefault(event, site)
+        connection.remember_site(event, site)
 
 
 def _attempt_raised(

@@ -13,11 +13,17 @@ _NS_PER_S: Final = 1_000_000_000
 _HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 _HANDSHAKING: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
 
+_DEAF: Final = frozenset({"_ProxyMeterProvider", "NoOpMeterProvider"})
+"""Providers of the API that drop everything: what stands there until somebody sets one."""
+
 
 class HandshakeMeter:
     """Counts what the connections tell; names, units and meanings are those of the design's telemetry contract."""
 
     def __init__(self, provider: metrics.MeterProvider | None) -> None:
+        self._given = provider
+        self._seen: metrics.MeterProvider | None = None
+        self._heard = False
         meter = (provider or metrics.get_meter_provider()).get_meter("acceptfirst")
         self._handshakes = meter.create_counter(
             "acceptfirst.handshakes", "{handshake}", "Handshakes that ended, by outcome"
@@ -31,6 +37,14 @@ class HandshakeMeter:
         )
         self._violations = meter.create_counter("acceptfirst.violations", "{violation}", "Violations, by pattern")
         self._early = meter.create_counter("acceptfirst.messages.early", "{message}", "Messages before readiness")
+
+    def is_heard(self) -> bool:
+        """Whether anybody takes measurements now; asked once for each connection, so that its ups have their downs."""
+        provider = self._given or metrics.get_meter_provider()
+        if provider is not self._seen:
+            self._seen = provider
+            self._heard = type(provider).__name__ not in _DEAF
+        return self._heard
 
     def opened(self, connection: Connection) -> None:
         """One more connection, one more handshake."""

@@ -1,0 +1,86 @@
+"""What a connection has shown so far, worked out field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from acceptfirst.connection import Connection
+
+NS_PER_MS: Final = 1_000_000
+
+Moments = Mapping[str, int]
+"""When the first event of each letter happened, Unix nanoseconds."""
+
+
+def since_ms(moments: Moments, letter: str, until_ns: int) -> float | None:
+    """Milliseconds from the first event of this letter, ``None`` where there was none."""
+    moment = moments.get(letter)
+    return None if moment is None else (until_ns - moment) / NS_PER_MS
+
+
+def dwell_ms(moments: Moments) -> float | None:
+    """Accept returned to the end: the disconnect delivered, or the application's close before it."""
+    ends_ns = [moments[letter] for letter in "XD" if letter in moments]
+    return since_ms(moments, "A", min(ends_ns)) if ends_ns else None
+
+
+def idle_ms(moments: Moments, last_frame_ns: int) -> float | None:
+    """Last frame either way (0: none) to disconnect delivered."""
+    disconnected_ns = moments.get("D")
+    return (disconnected_ns - last_frame_ns) / NS_PER_MS if disconnected_ns and last_frame_ns else None
+
+
+class LiveEvidence:
+    """What a connection has shown so far, each figure worked out when a pattern asks for it.
+
+    The fields are those of ``acceptfirst.catalogue.Evidence``. Nearly every connection is innocent and asked for one or
+    two of them, so making them all would be most of the work.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def signature(self) -> str:
+        """Its events."""
+        return self._connection.signature.text
+
+    @property
+    def accept_ms(self) -> float | None:
+        """The server's call to accept returned."""
+        accepted_ns = self._connection.moments.get("A")
+        return accepted_ns and (accepted_ns - self._connection.started_ns) / NS_PER_MS
+
+    @property
+    def dwell_ms(self) -> float | None:
+        """Accept returned to the end."""
+        return dwell_ms(self._connection.moments)
+
+    @property
+    def idle_ms(self) -> float | None:
+        """Last frame to disconnect delivered."""
+        return idle_ms(self._connection.moments, self._connection.last_frame_ns)
+
+    @property
+    def close_code(self) -> int | None:
+        """Of the close or the disconnect that ended it."""
+        return self._connection.close_code
+
+    @property
+    def messages_early(self) -> int:
+        """Messages handled before the application was ready."""
+        return self._connection.messages_early
+
+    @property
+    def readiness_mode(self) -> str:
+        """How readiness is told."""
+        return self._connection.readiness_mode
+
+    @property
+    def error_kind(self) -> str | None:
+        """Of the exception that left the application."""
+        return self._connection.error_kind

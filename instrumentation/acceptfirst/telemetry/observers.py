@@ -1,0 +1,53 @@
+"""Who is told about connections: the spans, the metrics and the detector, each kept apart from the others' failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.detector import RaceConditionDetector
+from acceptfirst.failsafe import record_failure
+from acceptfirst.telemetry.metering import HandshakeMeter
+from acceptfirst.telemetry.tracing import HandshakeTracer
+
+
+class Telemetry:
+    """Tells the spans, the metrics and the detector; one that fails does not keep the others from hearing."""
+
+    def __init__(self, tracer: HandshakeTracer, meter: HandshakeMeter, detector: RaceConditionDetector) -> None:
+        self._tracer = tracer
+        self._meter = meter
+        self._detector = detector
+
+    def opened(self, connection: Connection) -> None:
+        """See ``Observers``."""
+        connection.metered = self._meter.is_heard()
+        if connection.metered:
+            _told(self._meter.opened, connection)
+
+    def transitioned(self, connection: Connection, transition: Transition) -> None:
+        """See ``Observers``."""
+        _told(self._tracer.transitioned, connection, transition)
+        if connection.metered:
+            _told(self._meter.transitioned, connection, transition)
+
+    def violated(self, connection: Connection, violation: Violation) -> None:
+        """See ``Observers``."""
+        details = {"connection": connection.id.hex(), "signature": str(connection.signature), "route": connection.route}
+        _told(self._tracer.violated, connection, violation)
+        if connection.metered:
+            _told(self._meter.violated, connection, violation)
+        _told(self._detector.add_detected_pattern, violation.pattern.name, violation.pattern.severity, details)
+
+    def finished(self, connection: Connection) -> None:
+        """See ``Observers``."""
+        _told(self._tracer.finished, connection)
+        if connection.metered:
+            _told(self._meter.finished, connection)
+
+
+def _told(listener: Callable[..., object], *news: object) -> None:
+    try:
+        listener(*news)
+    except Exception as error:  # noqa: BLE001 - ours must never reach the application
+        record_failure(listener.__qualname__, error)

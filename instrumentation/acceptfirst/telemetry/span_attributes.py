@@ -1,0 +1,141 @@
+"""What the three spans of a connection say: the names of ``docs/telemetry.md``, made from settled values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.diagnosis.note import evidence_text
+from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
+from acceptfirst.signature import SIGNATURE_VERSION
+
+HANDSHAKE_SPAN: Final = "websocket.handshake"
+TRANSITION_SPAN: Final = "websocket.transition"
+VIOLATION_SPAN: Final = "websocket.violation"
+
+Attributes = dict[str, Any]
+FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
+
+
+def common_attributes(connection: Connection, weight: float) -> Attributes:
+    """What every span of a connection says."""
+    policy = connection.policy
+    attributes: Attributes = {
+        "acceptfirst.connection.id": connection.id.hex(),
+        "acceptfirst.environment": policy.environment,
+        "http.route": connection.route,
+        "acceptfirst.attempt": connection.attempt,
+        "acceptfirst.readiness.mode": connection.readiness_mode,
+        "acceptfirst.gate": connection.gate_mode,
+        "acceptfirst.policy.version": policy.version,
+        "acceptfirst.policy.arm": "baseline",
+        "acceptfirst.sample.weight": weight,
+    }
+    if connection.user_hash is not None:
+        attributes["acceptfirst.user.hash"] = connection.user_hash
+    return attributes
+
+
+class Closing(NamedTuple):
+    """What the last transition says beside the others, taken when the connection was finished."""
+
+    signature: str
+    moments: Mapping[str, int]
+    last_frame_ns: int
+    close_code: int | None
+    close_initiator: str
+    received: int
+    sent: int
+    early: int
+    phases_ms: Mapping[str, float]
+    error_type: str | None
+    error_kind: str | None
+
+
+def closing(connection: Connection) -> Closing:
+    """Take the values of a connection that is finished."""
+    return Closing(
+        connection.signature.text,
+        connection.moments.copy(),
+        connection.last_frame_ns,
+        connection.close_code,
+        connection.close_initiator,
+        connection.messages_received,
+        connection.messages_sent,
+        connection.messages_early,
+        connection.phases_ms,
+        connection.error_type,
+        connection.error_kind,
+    )
+
+
+TransitionValues = tuple[Attributes, Transition, float, Closing | None]
+"""Common attributes, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
+
+
+def transition_attributes(values: TransitionValues) -> Attributes:
+    """The attributes of a transition span."""
+    common, transition, delay_applied_ms, closed = values
+    attributes = {
+        **common,
+        "acceptfirst.state.from": str(transition.old),
+        "acceptfirst.state.to": str(transition.new),
+        "acceptfirst.transition.sequence": transition.sequence,
+        "acceptfirst.transition.trigger": str(transition.trigger),
+        "acceptfirst.delay.applied_ms": delay_applied_ms,
+    }
+    if closed is not None:
+        attributes |= _closing_attributes(closed)
+    return attributes
+
+
+def _closing_attributes(closed: Closing) -> Attributes:
+    first_message_ns = closed.moments.get("R")
+    optional: Attributes = {
+        "acceptfirst.close.code": closed.close_code,
+        "acceptfirst.dwell_ms": dwell_ms(closed.moments),
+        "acceptfirst.idle_ms": idle_ms(closed.moments, closed.last_frame_ns),
+        "acceptfirst.first_message_ms": None
+        if first_message_ns is None
+        else since_ms(closed.moments, "C", first_message_ns),
+        "error.type": closed.error_type,
+        "acceptfirst.error.kind": closed.error_kind,
+    }
+    phases = {f"acceptfirst.phase.{name}.duration_ms": ms for name, ms in closed.phases_ms.items()}
+    return {
+        "acceptfirst.signature": closed.signature,
+        "acceptfirst.signature.version": SIGNATURE_VERSION,
+        "acceptfirst.close.initiator": closed.close_initiator,
+        "acceptfirst.messages.received": closed.received,
+        "acceptfirst.messages.sent": closed.sent,
+        "acceptfirst.messages.early": closed.early,
+        **{key: value for key, value in optional.items() if value is not None},
+        **phases,
+    }
+
+
+HandshakeValues = tuple[Attributes, str, str | None]
+"""Common attributes, the outcome, and the class of the exception where it failed by one."""
+
+
+def handshake_attributes(values: HandshakeValues) -> Attributes:
+    """The attributes of a handshake span."""
+    common, outcome, error_type = values
+    attributes = {**common, "acceptfirst.handshake.outcome": outcome}
+    if outcome in FAILED_OUTCOMES and error_type is not None:
+        attributes["error.type"] = error_type
+    return attributes
+
+
+def violation_attributes(common: Attributes, connection: Connection, violation: Violation) -> Attributes:
+    """The attributes of a violation span, as things stand now."""
+    return {
+        **common,
+        "acceptfirst.pattern.type": violation.pattern.name,
+        "acceptfirst.pattern.severity": violation.pattern.severity,
+        "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
+        "acceptfirst.signature": connection.signature.text,
+        "acceptfirst.signature.version": SIGNATURE_VERSION,
+        "error.type": violation.pattern.name,
+    }
