@@ -4,10 +4,10 @@ One object for each connection, made by the middleware and reached through the c
 nothing here is shared between connections but the ``Observers`` that are told.
 
 Rule 1: an event is recorded after it happened (accept *returned*, send *failed*), never before.
-Rule 2: nothing here awaits, and nothing here raises into the application: each method that the application's path
-calls is fail-safe.
+Rule 2: nothing here awaits, and nothing here raises into the application: what the application calls is fail-safe
+itself, what the wire tells is guarded there.
 
-Most of this object's life is messages going to and fro when everything has been settled (``steady``); ``Wire`` counts
+Most of this object's life is messages going to and fro when everything has been settled (``chatting``); ``Wire`` counts
 those by itself. What few connections need (places in the code, phases, timers) is made when it is needed.
 """
 
@@ -34,6 +34,7 @@ from acceptfirst.policy import Policy
 from acceptfirst.signature import Signature
 
 SCOPE_KEY: Final = "acceptfirst.connection"
+BOTH_WAYS: Final = 2
 FLUSH_AFTER_CLOSED_S: Final = 5.0
 """The last transition is exported when the application returns, but no later than this after CLOSED."""
 
@@ -92,6 +93,7 @@ class Connection:
         "_unconfirmed",
         "admitted_task",
         "asgi_calls",
+        "chatting",
         "close_code",
         "close_initiator",
         "coordinator",
@@ -122,7 +124,6 @@ class Connection:
         "sites",
         "started_ns",
         "state",
-        "steady",
         "surroundings",
         "timed_out",
         "trace",
@@ -153,7 +154,7 @@ class Connection:
         self.metered = False
         self.drawn = is_drawn(self.id, policy.sample_rate)
         self.state = State.INITIALIZING
-        self.steady = False  # ready, and nothing is left that a message could change but its own count
+        self.chatting = False  # ready, a message has gone each way, and the next changes nothing but its own count
         self.signature = Signature()
         self._steps: list[Transition] = []
         self.moments: dict[str, int] = {}
@@ -249,7 +250,6 @@ class Connection:
         if letter not in self.sites:
             self.sites = {**self.sites, letter: site}
 
-    @failsafe
     def handed_over(self) -> None:
         """The server called: from now on the handshake is timed, since work before the first receive delays it too."""
         self._observers.opened(self)
@@ -260,7 +260,6 @@ class Connection:
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
-    @failsafe
     def receive_began(self) -> None:
         """The application called ``receive()``."""
         self.asgi_calls += 1
@@ -271,14 +270,13 @@ class Connection:
         if self.state is State.CONNECTED and self.readiness_mode == "auto":
             self._become_ready()
 
-    @failsafe
     def receive_raised(self) -> None:
         """``receive()`` raised or was cancelled: nothing was delivered."""
+        self.asgi_calls += 1
         self.receives_pending -= 1
         if self.state is State.INITIALIZING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
 
-    @failsafe
     def received(self, kind: str, code: Any = None) -> None:
         """``receive()`` returned a message of this ASGI type; ``code`` is a disconnect's close code."""
         self.receives_pending -= 1
@@ -317,6 +315,8 @@ class Connection:
             self.moments["R"] = self.last_frame_ns
         if self.readiness_mode != "auto" and not self.ready_said:
             self._message_before_ready()
+        else:
+            self._start_chatting()
 
     def _message_before_ready(self) -> None:
         if self.admitted_task is not None and self.admitted_task is asyncio.current_task():
@@ -338,7 +338,6 @@ class Connection:
 
     # -- send ---------------------------------------------------------------------------------------------------------
 
-    @failsafe
     def send_began(self, kind: str) -> None:
         """The application called ``send()`` with a message of this ASGI type."""
         self.asgi_calls += 1
@@ -348,7 +347,6 @@ class Connection:
         if kind == "websocket.http.response.start":
             self._happened("N")
 
-    @failsafe
     def sent(self, kind: str, message: Any) -> None:
         """``send()`` returned."""
         if kind == "websocket.send":
@@ -357,6 +355,8 @@ class Connection:
             self.last_frame_monotonic_ns = time.perf_counter_ns()
             if self.state in _ENDED or "A" not in self.moments:
                 self._detect()
+            else:
+                self._start_chatting()
         elif kind == "websocket.accept":
             self._accept_returned()
         elif kind == "websocket.close":
@@ -364,9 +364,9 @@ class Connection:
         elif kind == "websocket.http.response.body" and not message.get("more_body", False):
             self._close(Trigger.DENIAL, self.now_ns())
 
-    @failsafe
     def send_failed(self, kind: str) -> None:
         """``send()`` raised; a cancellation is not a failure and is not told."""
+        self.asgi_calls += 1
         letter = _FAILED.get(kind)
         if letter:
             self._happened(letter)
@@ -407,7 +407,6 @@ class Connection:
             self._ready_in_the_shadow()
         elif self.state is State.CONNECTED:
             self._become_ready()
-        self._settle()
 
     def _ready_in_the_shadow(self) -> None:
         """Nobody waits for this readiness, but it tells how long waiting would have had to be."""
@@ -441,10 +440,15 @@ class Connection:
         now_ns = self._happened("G")
         self._cancel_timers()
         self._move(State.READY_FOR_MESSAGES, Trigger.READY, now_ns)
-        self._settle()
 
-    def _settle(self) -> None:
-        self.steady = self.state is State.READY_FOR_MESSAGES and (self.ready_said or self.readiness_mode == "auto")
+    def _start_chatting(self) -> None:
+        """Once messages went both ways, counting is all there is to do, unless something waits for messages."""
+        self.chatting = (
+            len(self.signature.run) == BOTH_WAYS
+            and self.state is State.READY_FOR_MESSAGES
+            and (self.ready_said or self.readiness_mode == "auto")
+            and self.gate_mode == "observe"
+        )
 
     @failsafe
     def _delay_over(self) -> None:
@@ -486,6 +490,7 @@ class Connection:
         """
         before = self.patterns_now()
         self.signature.add_guard(letter)
+        self.chatting = False
         after = self._detect()
         return tuple(pattern for pattern in after if pattern not in before) or after
 
@@ -527,6 +532,7 @@ class Connection:
         """Write the event down; gives its time."""
         now_ns = self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
         self.signature.add(letter)
+        self.chatting = False  # the next message opens a run of its own
         if letter not in self.moments:
             self.moments[letter] = now_ns
         return now_ns
@@ -545,7 +551,6 @@ class Connection:
         require_transition(self.state, new)
         transition = _new_transition((len(self._steps), self.state, new, self.entered_ns, at_ns, trigger))
         self.state = new
-        self.steady = False
         self.entered_ns = at_ns
         self._steps.append(transition)
         try:

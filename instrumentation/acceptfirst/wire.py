@@ -5,8 +5,8 @@ Design constraints:
 - what the application sees is what the server sent, in the same order and, in ``gate="observe"``, at the same moment:
   the server's awaitable is awaited here and nothing else is;
 - an event is told after the await returned; a cancellation passes through untouched;
-- a message on a connection that is ready costs a few additions (``steady``); everything else takes the long way through
-  the connection's own methods.
+- a message on a connection that is ready and talking costs a few additions (``chatting``); everything else takes the
+  long way through the connection's own methods.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any, cast
 
 from acceptfirst.asgi import Message, Receive, Send
 from acceptfirst.connection import Connection
-from acceptfirst.failsafe import failsafe
+from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.gate import HoldGate
 from acceptfirst.readiness.poll import ReadinessPoll, poll_readiness
 
 
 class Wire:
-    """Stands between one connection's server and its application."""
+    """Stands between one connection's server and its application; the place where failures of ours stop."""
 
-    __slots__ = ("_connection", "_gate", "_plain", "_poll", "_polling", "_receive", "_send", "_settled", "_watched")
+    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_watched")
 
     def __init__(self, connection: Connection, receive: Receive, send: Send, poll: ReadinessPoll | None) -> None:
         self._connection = connection
@@ -38,28 +38,24 @@ class Wire:
         self._polling: Any = None
         self._gate: HoldGate | None = None
         self._settled = False
-        self._plain = False  # modes are settled and there is no gate: a steady connection may take the short way
         self._watched = False  # receives are looked at for messages that had been waiting
 
     async def receive(self) -> Message:
         """The application's ``receive``."""
         connection = self._connection
-        if not self._plain or not connection.steady or connection.receives_pending:
+        if not connection.chatting or connection.receives_pending:
             return await self._receive_the_long_way()
-        connection.asgi_calls += 1
         connection.receives_pending = 1
         try:
-            message = await (self._receive_watched() if self._watched else self._receive())
+            message = await (self._watch(self._receive()) if self._watched else self._receive())
         except BaseException:
-            connection.receive_raised()
+            self._receive_raised()
             raise
-        # It may have ended while we waited.
-        if connection.steady and type(message) is dict and message.get("type") == "websocket.receive":  # type: ignore[redundant-expr]
+        # It may have ended while we waited, and what the server delivers may be anything.
+        if self._connection.chatting and type(message) is dict and message.get("type") == "websocket.receive":
             connection.receives_pending -= 1
             connection.messages_received += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
-            if "R" not in connection.signature.run:
-                self._first_of_its_run("R")
         else:
             self._received(message)
         return message
@@ -67,21 +63,21 @@ class Wire:
     async def send(self, message: Message) -> None:
         """The application's ``send``."""
         connection = self._connection
-        if not connection.steady or type(message) is not dict or message.get("type") != "websocket.send":
+        if not connection.chatting or type(message) is not dict or message.get("type") != "websocket.send":
             await self._send_the_long_way(message)
             return
-        connection.asgi_calls += 1
         try:
             await self._send(message)
         except Exception:
-            connection.send_failed("websocket.send")
+            self._send_failed("websocket.send")
             raise
-        if connection.steady and "S" in connection.signature.run:  # type: ignore[redundant-expr] # as above
+        if self._connection.chatting:  # as above
             connection.messages_sent += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
         else:
-            connection.sent("websocket.send", message)
+            self._sent("websocket.send", message)
 
+    @failsafe
     def stop(self) -> None:
         """The application is gone."""
         if self._gate is not None:
@@ -90,57 +86,67 @@ class Wire:
             self._polling.cancel()
 
     async def _receive_the_long_way(self) -> Message:
-        connection = self._connection
         if self._gate is not None:
             await self._gate.wait_until_open()  # before it counts as a receive: one that is held back races with none
-        connection.receive_began()
+        try:
+            self._connection.receive_began()
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            record_failure("Connection.receive_began", error)
         try:
             message = await self._next_message()
         except BaseException:
-            connection.receive_raised()
+            self._receive_raised()
             raise
         self._received(message)
-        if not self._settled:
-            self._settle()
         return message
 
     async def _send_the_long_way(self, message: Message) -> None:
-        connection = self._connection
         kind = message.get("type", "") if isinstance(message, dict) else ""
-        connection.send_began(kind)
+        try:
+            self._connection.send_began(kind)
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("Connection.send_began", error)
         try:
             await self._send(message)
         except Exception:
-            connection.send_failed(kind)
+            self._send_failed(kind)
             raise
-        connection.sent(kind, message)
-        if kind == "websocket.accept":
-            self._accepted()
+        self._sent(kind, message)
 
     def _received(self, message: Any) -> None:
-        get = getattr(message, "get", None)  # whatever the server delivers is the application's to judge
-        if get is None:
-            self._connection.received("")
-        else:
-            self._connection.received(get("type", ""), get("code"))
+        try:
+            if isinstance(message, dict):
+                self._connection.received(message.get("type", ""), message.get("code"))
+            else:
+                self._connection.received("")
+            if not self._settled:
+                self._settle()
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("Connection.received", error)
 
     @failsafe
-    def _first_of_its_run(self, letter: str) -> None:
-        self._connection.signature.add(letter)
-        if letter == "R" and "R" not in self._connection.moments:
-            self._connection.moments["R"] = self._connection.last_frame_ns
+    def _receive_raised(self) -> None:
+        self._connection.receive_raised()
 
     @failsafe
+    def _send_failed(self, kind: str) -> None:
+        self._connection.send_failed(kind)
+
+    def _sent(self, kind: str, message: Message) -> None:
+        try:
+            self._connection.sent(kind, message)
+            if kind == "websocket.accept":
+                self._accepted()
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("Connection.sent", error)
+
     def _settle(self) -> None:
         """The connect was delivered, or accept returned: the route's policy has been looked up, and the modes stay."""
         self._settled = True
         self._watched = self._connection.readiness_mode == "auto"
         if self._connection.gate_mode == "hold":
             self._gate = HoldGate(self._connection, self._receive, self._send)
-        else:
-            self._plain = True
 
-    @failsafe
     def _accepted(self) -> None:
         if not self._settled:
             self._settle()
@@ -149,36 +155,33 @@ class Wire:
         if self._connection.readiness_mode == "polled" and self._poll is not None and self._polling is None:
             self._polling = poll_readiness(self._connection, self._poll)
 
-    def _next_message(self) -> Awaitable[Message]:
+    async def _next_message(self) -> Message:
         if self._gate is not None:
-            return self._gate.receive()
-        if self._watched and self._connection.state is State.READY_FOR_MESSAGES:
-            return self._receive_watched()
-        return self._receive()
+            return await self._gate.receive()
+        receiving = self._receive()
+        if not self._watched or self._connection.state is not State.READY_FOR_MESSAGES:
+            return await receiving
+        return await self._watch(receiving)
 
-    async def _receive_watched(self) -> Message:
-        """Receive, and tell whether that was done in its first step: then the message had been waiting.
+    async def _watch(self, receiving: Awaitable[Message]) -> Message:
+        """Await a receive, and tell whether it was done in its first step: then its message had been waiting.
 
         Once one suspends, everything that was waiting has been read, and later receives are not looked at any more.
         """
-        receiving = self._receive()
         if type(receiving) is not types.CoroutineType:  # a future, or a server that is not written in Python
             self._watched = False
             return await receiving
         try:
             yielded = receiving.send(None)
         except StopIteration as done:
-            self._done_at_once(done.value)
-            return cast("Message", done.value)
+            message: Any = done.value
+            if type(message) is dict and message.get("type") == "websocket.receive":
+                self._connection.messages_early += 1
+            else:
+                self._watched = False
+            return cast("Message", message)
         self._watched = False
         return await _resumed(receiving, yielded)
-
-    @failsafe
-    def _done_at_once(self, message: Message) -> None:
-        if message.get("type") == "websocket.receive":
-            self._connection.messages_early += 1
-        else:
-            self._watched = False
 
 
 @types.coroutine

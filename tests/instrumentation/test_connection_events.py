@@ -73,6 +73,12 @@ def deny(record: Connection) -> None:
         record.sent(kind, {})
 
 
+def accept_fails(record: Connection) -> None:
+    """The server refuses the accept."""
+    record.send_began("websocket.accept")
+    record.send_failed("websocket.accept")
+
+
 EVENTS: dict[str, Callable[[Connection], object]] = {
     "connect": connect,
     "accept": accept,
@@ -83,7 +89,7 @@ EVENTS: dict[str, Callable[[Connection], object]] = {
     "deny": deny,
     "exception": lambda record: record.raised(ValueError("x")),
     "return": Connection.returned,
-    "accept_fails": lambda record: (record.send_began("websocket.accept"), record.send_failed("websocket.accept")),
+    "accept_fails": accept_fails,
     "guard": lambda record: record.guard_refused("R"),
     "fail": lambda record: record.fail(Trigger.TIMEOUT),
 }
