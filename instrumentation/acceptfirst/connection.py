@@ -90,6 +90,7 @@ class Connection:
         "_reported",
         "_started_monotonic_ns",
         "_steps",
+        "_told_together",
         "_unconfirmed",
         "admitted_task",
         "asgi_calls",
@@ -190,6 +191,7 @@ class Connection:
         self._flush_timer: Handle | None = None
         self._moved: tuple[Callable[[], None], ...] = ()
         self._unconfirmed = 0
+        self._told_together = 0  # receives that were pending when the disconnect was delivered to another
 
     # -- what others read ---------------------------------------------------------------------------------------------
 
@@ -329,6 +331,10 @@ class Connection:
 
     def _disconnect_delivered(self, code: Any) -> None:
         again = "D" in self.moments
+        if again and self._told_together:  # it waited beside the one that was told first: nobody asked for more
+            self._told_together -= 1
+            return
+        self._told_together = self.receives_pending
         now_ns = self._happened("D")
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005

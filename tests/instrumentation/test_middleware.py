@@ -338,6 +338,21 @@ def test_two_receives_at_once_are_seen_although_no_server_raises(server: Any, sp
     assert "concurrent_receive" in spans.violations()
 
 
+def test_reader_that_waited_beside_the_one_told_first_has_not_received_after_disconnect(
+    server: Any, spans: Any
+) -> None:
+    """uvicorn wakes every receive that is pending; only one that begins afterwards asked for more."""
+
+    async def two_readers(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await asyncio.gather(receive(), receive())
+
+    script = server([CONNECT, 0.01, DISCONNECT, DISCONNECT])
+    asyncio.run(script.run(observed(two_readers, spans)))
+    assert spans.violations() == ["concurrent_receive"]
+
+
 def test_auto_mode_counts_messages_that_were_waiting(server: Any, spans: Any) -> None:
     """Two messages that were there before the first receive are early; the third, which came later, is not."""
     asyncio.run(server([CONNECT, MESSAGE, MESSAGE, 0.01, MESSAGE, DISCONNECT]).run(observed(echo, spans)))
