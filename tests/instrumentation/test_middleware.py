@@ -341,7 +341,7 @@ def test_two_receives_at_once_are_seen_although_no_server_raises(server: Any, sp
 def test_reader_that_waited_beside_the_one_told_first_has_not_received_after_disconnect(
     server: Any, spans: Any
 ) -> None:
-    """uvicorn wakes every receive that is pending; only one that begins afterwards asked for more."""
+    """Uvicorn wakes every receive that is pending; only one that begins afterwards asked for more."""
 
     async def two_readers(scope: Any, receive: Any, send: Any) -> None:
         await receive()
