@@ -27,8 +27,8 @@ from acceptfirst.deadlines import Deadlines, Handle
 from acceptfirst.diagnosis.error_kind import kind_of_error
 from acceptfirst.diagnosis.sites import Site
 from acceptfirst.failsafe import failsafe, record_failure
+from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.lifecycle import Trigger, require_transition
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
 from acceptfirst.signature import Signature
@@ -66,8 +66,8 @@ class Observers(Protocol):
     def opened(self, connection: Connection) -> None:
         """The server handed the connection over."""
 
-    def transitioned(self, connection: Connection, transition: Transition) -> None:
-        """A transition happened."""
+    def moved(self, connection: Connection) -> None:
+        """Transitions happened; told once until they are taken (``take_transitions``)."""
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """A pattern was found, once for each pattern and connection."""
@@ -90,6 +90,8 @@ class Connection:
         "_reported",
         "_started_monotonic_ns",
         "_steps",
+        "_taken",
+        "_told",
         "_told_together",
         "_unconfirmed",
         "admitted_task",
@@ -158,6 +160,8 @@ class Connection:
         self.chatting = False  # ready, a message has gone each way, and the next changes nothing but its own count
         self.signature = Signature()
         self._steps: list[Transition] = []
+        self._taken = 0  # how many of them the observers have
+        self._told = False  # they know that there are more
         self.moments: dict[str, int] = {}
         self.sites: Mapping[str, Site] = _NONE
         self.phases_ms: Mapping[str, float] = _NONE
@@ -203,6 +207,12 @@ class Connection:
     def transitions(self) -> list[Transition]:
         """Every step so far, in order."""
         return self._steps
+
+    def take_transitions(self) -> list[Transition]:
+        """The transitions since the last call; the observers will be told of the next one."""
+        taken, self._taken = self._taken, len(self._steps)
+        self._told = False
+        return self._steps[taken:]
 
     @property
     def last_frame_ns(self) -> int:
@@ -552,19 +562,26 @@ class Connection:
             self._flush_timer = self._deadlines.after(FLUSH_AFTER_CLOSED_S, self.finish)
 
     def _move(self, new: State, trigger: Trigger, at_ns: int) -> None:
-        if self.state is State.INITIALIZING and new in _NEEDS_PENDING:
+        old = self.state
+        if old is State.INITIALIZING and new in _NEEDS_PENDING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, at_ns)  # of zero length: a failure before any event
-        require_transition(self.state, new)
-        transition = _new_transition((len(self._steps), self.state, new, self.entered_ns, at_ns, trigger))
+            old = self.state
+        if new not in ALLOWED_TRANSITIONS[old]:
+            raise TransitionError(old, new)
+        self._steps.append(_new_transition((len(self._steps), old, new, self.entered_ns, at_ns, trigger)))
         self.state = new
         self.entered_ns = at_ns
-        self._steps.append(transition)
-        try:
-            self._observers.transitioned(self, transition)
-        except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
-            record_failure("Observers.transitioned", error)
+        if not self._told:
+            self._tell_moved()
         if self._moved:
             self._notify_moved()
+
+    def _tell_moved(self) -> None:
+        self._told = True
+        try:
+            self._observers.moved(self)
+        except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
+            record_failure("Observers.moved", error)
 
     def _notify_moved(self) -> None:
         for callback in self._moved:

@@ -6,10 +6,12 @@ signatures are few, connections are many.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Final, Literal, Protocol
+from operator import attrgetter
+from typing import Any, Final, Literal, Protocol
 
 Severity = Literal["warning", "critical", "fatal"]
 DelayHelps = Literal["cures", "masks", "useless", "worsens"]
@@ -66,12 +68,7 @@ class Condition:
 
     def holds(self, evidence: EvidenceLike) -> bool:
         """Whether the evidence is within the bound."""
-        value = getattr(evidence, self.field)
-        if value is None:
-            return self.when_unknown
-        if self.one_of:
-            return value in self.one_of
-        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+        return _test(self)(evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +84,7 @@ class Match:
 
     def conditions_hold(self, evidence: EvidenceLike) -> bool:
         """Whether every condition holds, the signature left aside."""
-        for condition in self.conditions:  # noqa: SIM110 - a generator would cost more than the conditions do
-            if not condition.holds(evidence):
-                return False
-        return True
+        return _all_hold(tuple(condition.holds for condition in self.conditions), evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +109,27 @@ class Pattern:
         return f"patterns/{self.name}.md"
 
 
-_Candidates = list[tuple[Pattern, list[Match]]]
+_Test = Callable[[Any], bool]
+_Candidate = tuple[Pattern, tuple[tuple[_Test, ...], ...]]
+"""A pattern that a signature may show, and for each way in which it does the tests that must hold beside it."""
 
 
-def _any_holds(matches: list[Match], evidence: EvidenceLike) -> bool:
-    for match in matches:  # noqa: SIM110 - as above
-        if match.conditions_hold(evidence):
-            return True
-    return False
+def _all_hold(tests: tuple[_Test, ...], evidence: EvidenceLike) -> bool:
+    for test in tests:  # noqa: SIM110 - a generator would cost more than the tests do
+        if not test(evidence):
+            return False
+    return True
+
+
+def _test(condition: Condition) -> _Test:
+    """The condition as the least work: this is asked twice for each connection that a server ever has."""
+    value_of, unknown = attrgetter(condition.field), condition.when_unknown
+    if condition.one_of:
+        wanted = frozenset(condition.one_of)
+        return lambda evidence: unknown if (value := value_of(evidence)) is None else value in wanted
+    low = -math.inf if condition.minimum is None else condition.minimum
+    high = math.inf if condition.maximum is None else condition.maximum
+    return lambda evidence: unknown if (value := value_of(evidence)) is None else low <= value <= high
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ class Catalogue:
     patterns: tuple[Pattern, ...]
     _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
     supersedable: frozenset[str] = field(init=False, repr=False, compare=False)
-    _remembered: dict[str, _Candidates] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _remembered: dict[str, list[_Candidate]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
@@ -157,21 +164,31 @@ class Catalogue:
 
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
-        candidates = self._candidates(evidence.signature)
-        if not candidates:
-            return ()
-        found = [p for p, matches in candidates if _any_holds(matches, evidence)]
-        if not found:
-            return ()
+        candidates = self._remembered.get(evidence.signature)
+        if candidates is None:
+            candidates = self._candidates(evidence.signature)
+        found = []
+        for pattern, ways in candidates:
+            for tests in ways:
+                if _all_hold(tests, evidence):
+                    found.append(pattern)
+                    break
+        return self._unexplained(found) if found else ()
+
+    @staticmethod
+    def _unexplained(found: list[Pattern]) -> tuple[Pattern, ...]:
         explained = {name for pattern in found for name in pattern.supersedes}
         return tuple(pattern for pattern in found if pattern.name not in explained)
 
-    def _candidates(self, signature: str) -> _Candidates:
-        candidates = self._remembered.get(signature)
-        if candidates is None:
-            found = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
-            candidates = [(pattern, matches) for pattern, matches in found if matches]
-            if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
-                self._remembered.clear()
-            self._remembered[signature] = candidates
+    def _candidates(self, signature: str) -> list[_Candidate]:
+        """What a signature may show; remembered, since a server's connections share a few signatures."""
+        shown = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
+        candidates = [
+            (pattern, tuple(tuple(_test(c) for c in match.conditions) for match in matches))
+            for pattern, matches in shown
+            if matches
+        ]
+        if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
+            self._remembered.clear()
+        self._remembered[signature] = candidates
         return candidates

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection, Violation
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.failsafe import record_failure
 from acceptfirst.telemetry.metering import HandshakeMeter
+from acceptfirst.telemetry.next_moment import NextMoment
 from acceptfirst.telemetry.tracing import HandshakeTracer
 
 
 class Telemetry:
-    """Tells the spans, the metrics and the detector; one that fails does not keep the others from hearing."""
+    """Tells the spans, the metrics and the detector; one that fails does not keep the others from hearing.
+
+    Transitions are told when the event loop has a moment, or with the violation or the end that comes first.
+    """
 
     def __init__(self, tracer: HandshakeTracer, meter: HandshakeMeter, detector: RaceConditionDetector) -> None:
         self._tracer = tracer
         self._meter = meter
         self._detector = detector
+        self._soon = NextMoment(self._tell_transitions)
+        self.moved = self._soon.add
 
     def opened(self, connection: Connection) -> None:
         """See ``Observers``."""
@@ -25,14 +31,9 @@ class Telemetry:
         if connection.metered:
             _told(self._meter.opened, connection)
 
-    def transitioned(self, connection: Connection, transition: Transition) -> None:
-        """See ``Observers``."""
-        _told(self._tracer.transitioned, connection, transition)
-        if connection.metered:
-            _told(self._meter.transitioned, connection, transition)
-
     def violated(self, connection: Connection, violation: Violation) -> None:
         """See ``Observers``."""
+        self._tell_transitions(connection)
         details = {"connection": connection.id.hex(), "signature": str(connection.signature), "route": connection.route}
         _told(self._tracer.violated, connection, violation)
         if connection.metered:
@@ -41,9 +42,16 @@ class Telemetry:
 
     def finished(self, connection: Connection) -> None:
         """See ``Observers``."""
-        _told(self._tracer.finished, connection)
+        self._tell_transitions(connection)
         if connection.metered:
             _told(self._meter.finished, connection)
+
+    def _tell_transitions(self, connection: Connection) -> None:
+        transitions = connection.take_transitions()
+        _told(self._tracer.export, connection)
+        if connection.metered:
+            for transition in transitions:
+                _told(self._meter.transitioned, connection, transition)
 
 
 def _told(listener: Callable[..., object], *news: object) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from acceptfirst.connection import Connection, Transition, Violation
 from acceptfirst.diagnosis.note import evidence_text
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
+from acceptfirst.policy import Policy
 from acceptfirst.signature import SIGNATURE_VERSION
 
 HANDSHAKE_SPAN: Final = "websocket.handshake"
@@ -18,23 +19,52 @@ Attributes = dict[str, Any]
 FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
 
 
-def common_attributes(connection: Connection, weight: float) -> Attributes:
-    """What every span of a connection says."""
-    policy = connection.policy
-    attributes: Attributes = {
-        "acceptfirst.connection.id": connection.id.hex(),
-        "acceptfirst.environment": policy.environment,
-        "http.route": connection.route,
-        "acceptfirst.attempt": connection.attempt,
-        "acceptfirst.readiness.mode": connection.readiness_mode,
-        "acceptfirst.gate": connection.gate_mode,
-        "acceptfirst.policy.version": policy.version,
-        "acceptfirst.policy.arm": "baseline",
-        "acceptfirst.sample.weight": weight,
-    }
-    if connection.user_hash is not None:
-        attributes["acceptfirst.user.hash"] = connection.user_hash
-    return attributes
+CommonValues = tuple[bytes, Policy, str, str, str, int, float, str | None]
+"""Connection id, policy, route, readiness mode, gate, attempt, weight, user hash."""
+
+
+def common_values(connection: Connection, weight: float) -> CommonValues:
+    """What every span of a connection says, as it stands now."""
+    return (
+        connection.id,
+        connection.policy,
+        connection.route,
+        connection.readiness_mode,
+        connection.gate_mode,
+        connection.attempt,
+        weight,
+        connection.user_hash,
+    )
+
+
+class Common:
+    """What every span of a connection says: one object for as long as it stays true, spelt out for all at once."""
+
+    __slots__ = ("_spelt", "values")
+
+    def __init__(self, values: CommonValues) -> None:
+        self.values = values
+        self._spelt: Attributes | None = None
+
+    def attributes(self) -> Attributes:
+        """The attributes; whoever adds to them makes a copy."""
+        if self._spelt is None:
+            connection_id, policy, route, readiness_mode, gate_mode, attempt, weight, user_hash = self.values
+            spelt: Attributes = {
+                "acceptfirst.connection.id": connection_id.hex(),
+                "acceptfirst.environment": policy.environment,
+                "http.route": route,
+                "acceptfirst.attempt": attempt,
+                "acceptfirst.readiness.mode": readiness_mode,
+                "acceptfirst.gate": gate_mode,
+                "acceptfirst.policy.version": policy.version,
+                "acceptfirst.policy.arm": "baseline",
+                "acceptfirst.sample.weight": weight,
+            }
+            if user_hash is not None:
+                spelt["acceptfirst.user.hash"] = user_hash
+            self._spelt = spelt
+        return self._spelt
 
 
 class Closing(NamedTuple):
@@ -70,15 +100,15 @@ def closing(connection: Connection) -> Closing:
     )
 
 
-TransitionValues = tuple[Attributes, Transition, float, Closing | None]
-"""Common attributes, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
+TransitionValues = tuple[Common, Transition, float, Closing | None]
+"""What all spans say, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
 
 
 def transition_attributes(values: TransitionValues) -> Attributes:
     """The attributes of a transition span."""
     common, transition, delay_applied_ms, closed = values
     attributes = {
-        **common,
+        **common.attributes(),
         "acceptfirst.state.from": str(transition.old),
         "acceptfirst.state.to": str(transition.new),
         "acceptfirst.transition.sequence": transition.sequence,
@@ -115,23 +145,23 @@ def _closing_attributes(closed: Closing) -> Attributes:
     }
 
 
-HandshakeValues = tuple[Attributes, str, str | None]
-"""Common attributes, the outcome, and the class of the exception where it failed by one."""
+HandshakeValues = tuple[Common, str, str | None]
+"""What all spans say, the outcome, and the class of the exception where it failed by one."""
 
 
 def handshake_attributes(values: HandshakeValues) -> Attributes:
     """The attributes of a handshake span."""
     common, outcome, error_type = values
-    attributes = {**common, "acceptfirst.handshake.outcome": outcome}
+    attributes = {**common.attributes(), "acceptfirst.handshake.outcome": outcome}
     if outcome in FAILED_OUTCOMES and error_type is not None:
         attributes["error.type"] = error_type
     return attributes
 
 
-def violation_attributes(common: Attributes, connection: Connection, violation: Violation) -> Attributes:
+def violation_attributes(common: Common, connection: Connection, violation: Violation) -> Attributes:
     """The attributes of a violation span, as things stand now."""
     return {
-        **common,
+        **common.attributes(),
         "acceptfirst.pattern.type": violation.pattern.name,
         "acceptfirst.pattern.severity": violation.pattern.severity,
         "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
