@@ -17,7 +17,6 @@ from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.diagnosis.note import explain as explain_connection
 from acceptfirst.environment import resolve_environment
 from acceptfirst.live_evidence import NS_PER_MS
-from acceptfirst.middleware import COORDINATOR_KEY
 
 HASH_KEY_VARIABLE: Final = "ACCEPTFIRST_HASH_KEY"
 _process_key: Final = os.urandom(32)
@@ -77,10 +76,9 @@ class phase:  # noqa: N801 - used as a statement: ``with acceptfirst.phase(webso
 def coordinator(connection: Any) -> HandshakeCoordinator:
     """The coordinator of this connection; one that is bound to nothing outside an instrumented connection."""
     record = current(connection)
-    if record is None:
+    if record is None or record.coordinate is None:
         return HandshakeCoordinator(resolve_environment())
-    make: Any = record.scope[COORDINATOR_KEY]
-    made: HandshakeCoordinator = make(record)
+    made: HandshakeCoordinator = record.coordinate(record)
     return made
 
 

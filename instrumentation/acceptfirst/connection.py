@@ -7,8 +7,9 @@ Rule 1: an event is recorded after it happened (accept *returned*, send *failed*
 Rule 2: nothing here awaits, and nothing here raises into the application: what the application calls is fail-safe
 itself, what the wire tells is guarded there.
 
-Most of this object's life is messages going to and fro when everything has been settled (``chatting``); ``Wire`` counts
-those by itself. What few connections need (places in the code, phases, timers) is made when it is needed.
+Most of this object's life is messages going to and fro when everything has been settled; ``Wire`` counts those by
+itself. What few connections need (places in the code, phases, timers) is made when it is needed: most handshakes are
+over before the event loop has a moment, so only those that are not by then are timed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from acceptfirst.asgi import Scope
 from acceptfirst.catalogue import EVIDENCE_FIELDS, Catalogue, Evidence, Pattern
 from acceptfirst.connection_id import is_drawn, new_connection_id
-from acceptfirst.deadlines import Deadlines, Handle
+from acceptfirst.deadlines import Deadlines, FallDue, Lane
 from acceptfirst.diagnosis.error_kind import kind_of_error
 from acceptfirst.diagnosis.sites import Site
 from acceptfirst.failsafe import failsafe, record_failure
@@ -31,10 +32,11 @@ from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
-from acceptfirst.signature import Signature
+from acceptfirst.signature import LENGTH_MAX, Signature
 
 SCOPE_KEY: Final = "acceptfirst.connection"
 BOTH_WAYS: Final = 2
+MS_PER_S: Final = 1000
 FLUSH_AFTER_CLOSED_S: Final = 5.0
 """The last transition is exported when the application returns, but no later than this after CLOSED."""
 
@@ -64,10 +66,10 @@ class Observers(Protocol):
     """What is told about a connection. Implementations may fail: the connection goes on."""
 
     def opened(self, connection: Connection) -> None:
-        """The server handed the connection over."""
+        """The server handed the connection over; it is to be attended to (``attended``) when there is a moment."""
 
     def moved(self, connection: Connection) -> None:
-        """Transitions happened; told once until they are taken (``take_transitions``)."""
+        """Transitions happened; told once until the connection is attended to."""
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """A pattern was found, once for each pattern and connection."""
@@ -82,9 +84,8 @@ class Connection:
     __slots__ = (
         "_catalogue",
         "_deadlines",
-        "_delay_timer",
-        "_flush_timer",
-        "_handshake_timer",
+        "_innocent",
+        "_lane",
         "_moved",
         "_observers",
         "_reported",
@@ -96,9 +97,9 @@ class Connection:
         "_unconfirmed",
         "admitted_task",
         "asgi_calls",
-        "chatting",
         "close_code",
         "close_initiator",
+        "coordinate",
         "coordinator",
         "delay_applied_ms",
         "drawn",
@@ -123,6 +124,7 @@ class Connection:
         "ready_said",
         "receives_pending",
         "scope",
+        "settled",
         "signature",
         "sites",
         "started_ns",
@@ -130,6 +132,7 @@ class Connection:
         "surroundings",
         "timed_out",
         "trace",
+        "unspoken",
         "user_hash",
     )
 
@@ -144,6 +147,7 @@ class Connection:
         observers: Observers,
         deadlines: Deadlines | None = None,
         surroundings: Any = None,
+        coordinate: Callable[[Connection], Any] | None = None,
     ) -> None:
         self._started_monotonic_ns = time.perf_counter_ns()
         self.started_ns = self.entered_ns = started_ns = time.time_ns()
@@ -157,7 +161,8 @@ class Connection:
         self.metered = False
         self.drawn = is_drawn(self.id, policy.sample_rate)
         self.state = State.INITIALIZING
-        self.chatting = False  # ready, a message has gone each way, and the next changes nothing but its own count
+        self.settled = False  # ready, and nothing waits for messages: they are only counted
+        self.unspoken = True  # the next message may have to be written down
         self.signature = Signature()
         self._steps: list[Transition] = []
         self._taken = 0  # how many of them the observers have
@@ -185,14 +190,14 @@ class Connection:
         self.finished = False
         self.user_hash: str | None = None
         self.coordinator: Any = None
+        self.coordinate = coordinate  # makes the coordinator when somebody asks for it
         self.gate: Any = None
         self._catalogue = catalogue
         self._observers = observers
         self._deadlines = deadlines or Deadlines()
         self._reported: frozenset[str] = frozenset()
-        self._handshake_timer: Handle | None = None
-        self._delay_timer: Handle | None = None
-        self._flush_timer: Handle | None = None
+        self._lane: Lane | None = None  # where it waits for the one deadline that it has at a time
+        self._innocent: tuple[object, ...] | None = None  # what it was found innocent of when it was closed
         self._moved: tuple[Callable[[], None], ...] = ()
         self._unconfirmed = 0
         self._told_together = 0  # receives that were pending when the disconnect was delivered to another
@@ -208,10 +213,16 @@ class Connection:
         """Every step so far, in order."""
         return self._steps
 
-    def take_transitions(self) -> list[Transition]:
-        """The transitions since the last call; the observers will be told of the next one."""
+    def attended(self) -> list[Transition]:
+        """The observers have a moment for this connection: it sees to its deadlines, and they will be told of the next.
+
+        Returns:
+            The transitions since the last call.
+        """
         taken, self._taken = self._taken, len(self._steps)
         self._told = False
+        if self._lane is None and not self.finished:
+            self._time_what_goes_on()
         return self._steps[taken:]
 
     @property
@@ -264,11 +275,18 @@ class Connection:
 
     def handed_over(self) -> None:
         """The server called: from now on the handshake is timed, since work before the first receive delays it too."""
+        self._told = True
         self._observers.opened(self)
-        self._time_the_handshake()
 
-    def _time_the_handshake(self) -> None:
-        self._handshake_timer = self._after(self.policy.handshake_timeout_ms, self._handshake_timed_out)
+    def _time_what_goes_on(self) -> None:
+        """What has not come by now may take longer than it should: the end of the handshake, or of the application."""
+        if self.state is State.CLOSED:
+            self._wait(FLUSH_AFTER_CLOSED_S, Connection.finish)
+        elif self.state in _HANDSHAKING and not self.timed_out:
+            elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
+            # To the millisecond, so that connections share a lane.
+            left_ms = max(round(self.policy.handshake_timeout_ms - elapsed_ms), 0)
+            self._wait(left_ms / MS_PER_S, Connection.time_is_up)
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
@@ -313,22 +331,23 @@ class Connection:
             self.policy = own
             self.readiness_mode = own.readiness_mode or self.readiness_mode
             self.gate_mode = own.gate or self.gate_mode
-            self._cancel_timers()
-            elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
-            left_ms = max(own.handshake_timeout_ms - elapsed_ms, 0.0)
-            # To the millisecond, so that the handshakes of a route share a queue.
-            self._handshake_timer = self._after(float(round(left_ms)), self._handshake_timed_out)
+            self._wait_no_longer()
+            self._time_what_goes_on()
 
     def _message_received(self) -> None:
         self.messages_received += 1
-        self.signature.add("R")
         self.last_frame_monotonic_ns = time.perf_counter_ns()
-        if self.messages_received == 1:
-            self.moments["R"] = self.last_frame_ns
+        self.spoke("R")
         if self.readiness_mode != "auto" and not self.ready_said:
             self._message_before_ready()
-        else:
-            self._start_chatting()
+
+    def spoke(self, letter: str) -> None:
+        """Write a message down, R or S: its letter where the run of messages does not hold it yet."""
+        signature = self.signature
+        signature.add(letter)
+        self.unspoken = len(signature.run) < BOTH_WAYS
+        if letter not in self.moments:
+            self.moments[letter] = self.last_frame_ns
 
     def _message_before_ready(self) -> None:
         if self.admitted_task is not None and self.admitted_task is asyncio.current_task():
@@ -367,12 +386,10 @@ class Connection:
         """``send()`` returned."""
         if kind == "websocket.send":
             self.messages_sent += 1
-            self.signature.add("S")
             self.last_frame_monotonic_ns = time.perf_counter_ns()
+            self.spoke("S")
             if self.state in _ENDED or "A" not in self.moments:
                 self._detect()
-            else:
-                self._start_chatting()
         elif kind == "websocket.accept":
             self._accept_returned()
         elif kind == "websocket.close":
@@ -396,11 +413,10 @@ class Connection:
         self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
         self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
         if self.readiness_mode == "auto":
-            self._cancel_timers()
+            self._wait_no_longer()
         elif self.readiness_mode == "blind":
-            self._cancel_timers()
             self.delay_applied_ms = self.policy.delay_ms(self.attempt)
-            self._delay_timer = self._after(self.delay_applied_ms, self._delay_over)
+            self._wait(self.delay_applied_ms / MS_PER_S, Connection.delay_is_over)
         elif self.ready_said:
             self._become_ready()
 
@@ -421,6 +437,7 @@ class Connection:
         self.ready_said = True
         if self.readiness_mode in ("auto", "blind"):
             self._ready_in_the_shadow()
+            self._settle()
         elif self.state is State.CONNECTED:
             self._become_ready()
 
@@ -454,25 +471,24 @@ class Connection:
 
     def _become_ready(self) -> None:
         now_ns = self._happened("G")
-        self._cancel_timers()
+        self._wait_no_longer()
         self._move(State.READY_FOR_MESSAGES, Trigger.READY, now_ns)
+        self._settle()
 
-    def _start_chatting(self) -> None:
-        """Once messages went both ways, counting is all there is to do, unless something waits for messages."""
-        self.chatting = (
-            len(self.signature.run) == BOTH_WAYS
-            and self.state is State.READY_FOR_MESSAGES
+    def _settle(self) -> None:
+        self.settled = (
+            self.state is State.READY_FOR_MESSAGES
             and (self.ready_said or self.readiness_mode == "auto")
             and self.gate_mode == "observe"
         )
 
-    @failsafe
-    def _delay_over(self) -> None:
+    def delay_is_over(self) -> None:
+        """In ``blind`` mode: the delay that stands in for readiness has passed."""
         if self.state is State.CONNECTED:
             self._become_ready()
 
-    @failsafe
-    def _handshake_timed_out(self) -> None:
+    def time_is_up(self) -> None:
+        """The handshake timeout ran out."""
         if self.state in _HANDSHAKING:
             self.timed_out = True
             self._happened("T")
@@ -506,7 +522,7 @@ class Connection:
         """
         before = self.patterns_now()
         self.signature.add_guard(letter)
-        self.chatting = False
+        self.unspoken = True
         after = self._detect()
         return tuple(pattern for pattern in after if pattern not in before) or after
 
@@ -529,37 +545,38 @@ class Connection:
         self._close(Trigger.EXCEPTION, now_ns)
         self.finish()
 
-    @failsafe
     def finish(self) -> None:
-        """Judge the whole signature and let the last transition go; the second call does nothing."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        self._detect(final=True)
+        """Judge the whole signature and let the last transition go; the second call does nothing but judge."""
+        self._wait_no_longer()
+        if self._innocent is None or self._innocent != self._suspicion():
+            self._detect(final=True)
         if self.finished:
             return
         self.finished = True
-        self._cancel_timers()
         self._observers.finished(self)
+        # The scope holds this record: without the circle both are gone with the last reference to them.
+        self.scope = {key: self.scope[key] for key in _OUTLIVE if key in self.scope}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _happened(self, letter: str) -> int:
         """Write the event down; gives its time."""
         now_ns = self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
-        self.signature.add(letter)
-        self.chatting = False  # the next message opens a run of its own
+        signature = self.signature
+        signature.run = ""
+        if len(signature.text) < LENGTH_MAX:  # what ``add`` does, without the call
+            signature.text += letter
+        else:
+            signature.add(letter)
+        self.unspoken = True  # a run of messages begins anew
         if letter not in self.moments:
             self.moments[letter] = now_ns
         return now_ns
 
     def _close(self, trigger: Trigger, at_ns: int) -> None:
-        if self.state is State.CLOSED:
-            return
-        self._cancel_timers()
-        self._move(State.CLOSED, trigger, at_ns)
-        if trigger is not Trigger.RETURN and trigger is not Trigger.EXCEPTION:  # those two finish by themselves, now
-            self._flush_timer = self._deadlines.after(FLUSH_AFTER_CLOSED_S, self.finish)
+        if self.state is not State.CLOSED:
+            self._wait_no_longer()
+            self._move(State.CLOSED, trigger, at_ns)
 
     def _move(self, new: State, trigger: Trigger, at_ns: int) -> None:
         old = self.state
@@ -570,18 +587,16 @@ class Connection:
             raise TransitionError(old, new)
         self._steps.append(_new_transition((len(self._steps), old, new, self.entered_ns, at_ns, trigger)))
         self.state = new
+        self.settled = False
         self.entered_ns = at_ns
         if not self._told:
-            self._tell_moved()
+            self._told = True
+            try:
+                self._observers.moved(self)
+            except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
+                record_failure("Observers.moved", error)
         if self._moved:
             self._notify_moved()
-
-    def _tell_moved(self) -> None:
-        self._told = True
-        try:
-            self._observers.moved(self)
-        except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
-            record_failure("Observers.moved", error)
 
     def _notify_moved(self) -> None:
         for callback in self._moved:
@@ -590,11 +605,18 @@ class Connection:
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
         patterns = self._catalogue.match(LiveEvidence(self))
+        if self.state is State.CLOSED:
+            self._innocent = None if patterns else self._suspicion()
         for pattern in patterns:
             if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
                 self._reported |= {pattern.name}
                 self._tell_violation(self._violation(pattern))
         return patterns
+
+    def _suspicion(self) -> tuple[object, ...]:
+        """What the evidence of a connection that is closed depends on: the same, and the verdict is the same."""
+        suspects = self._catalogue.suspects(self.signature.text)
+        return suspects, self.messages_early, self.last_frame_monotonic_ns, self.error_kind
 
     @failsafe
     def _tell_violation(self, violation: Violation) -> None:
@@ -605,16 +627,16 @@ class Connection:
         causes = [self.moments[letter] for letter in pattern.caused_by if letter in self.moments]
         return Violation(pattern, min(causes, default=self.started_ns), at_ns)
 
-    def _after(self, delay_ms: float, callback: Callable[[], object]) -> Handle | None:
-        return self._deadlines.after(delay_ms / 1000, callback)
+    def _wait(self, wait_s: float, fall_due: FallDue) -> None:
+        """Wait for one deadline, and for no other any more."""
+        if self._lane is not None:
+            self._lane.remove(self)
+        self._lane = self._deadlines.wait(self, wait_s, fall_due)
 
-    def _cancel_timers(self) -> None:
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-            self._handshake_timer = None
-        if self._delay_timer is not None:
-            self._delay_timer.cancel()
-            self._delay_timer = None
+    def _wait_no_longer(self) -> None:
+        if self._lane is not None:
+            self._lane.remove(self)
+            self._lane = None
 
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -622,6 +644,9 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _new_transition: Final[Callable[[tuple[Any, ...]], Transition]] = partial(tuple.__new__, Transition)
 """The named tuple without its constructor, which costs as much as all the rest of a step."""
+
+_OUTLIVE: Final = ("route", "headers")
+"""What of the scope may still be asked for when a guard fires after the end."""
 
 _HANDSHAKING: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
 _NEEDS_PENDING: Final = frozenset({State.CONNECTED, State.ERROR})

@@ -105,7 +105,8 @@ class AcceptFirstMiddleware:
         else:
             connection.returned()
         finally:
-            wire.stop()
+            if wire.has_tasks:
+                wire.stop()
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
         """The coordinator of a connection, made at the first call."""
@@ -130,14 +131,11 @@ class AcceptFirstMiddleware:
             observers=self._telemetry,
             deadlines=self._deadlines,
             surroundings=context.get_current(),
+            coordinate=self.coordinator,
         )
         inner[SCOPE_KEY] = connection
-        inner[COORDINATOR_KEY] = self.coordinator
         connection.handed_over()
         return connection
-
-
-COORDINATOR_KEY: Final = "acceptfirst.coordinator"
 
 
 def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | None) -> None:

@@ -56,6 +56,10 @@ class EvidenceLike(Protocol):
 EVIDENCE_FIELDS: Final = frozenset(f.name for f in fields(Evidence)) - {"signature"}
 
 
+_Test = Callable[[Any], bool]
+"""A condition as a function of the evidence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A bound on one field of the evidence; where the field is not known, ``when_unknown`` is the answer."""
@@ -77,14 +81,14 @@ class Match:
 
     signature: str
     conditions: tuple[Condition, ...] = ()
+    tests: tuple[_Test, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tests", tuple(_test(condition) for condition in self.conditions))
 
     def holds(self, evidence: Evidence) -> bool:
         """Whether the signature is found and every condition holds."""
-        return bool(re.search(self.signature, evidence.signature)) and self.conditions_hold(evidence)
-
-    def conditions_hold(self, evidence: EvidenceLike) -> bool:
-        """Whether every condition holds, the signature left aside."""
-        return _all_hold(tuple(condition.holds for condition in self.conditions), evidence)
+        return bool(re.search(self.signature, evidence.signature)) and _all_hold(self.tests, evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,7 @@ class Pattern:
         return f"patterns/{self.name}.md"
 
 
-_Test = Callable[[Any], bool]
-_Candidate = tuple[Pattern, tuple[tuple[_Test, ...], ...]]
+Suspect = tuple[Pattern, tuple[tuple[_Test, ...], ...]]
 """A pattern that a signature may show, and for each way in which it does the tests that must hold beside it."""
 
 
@@ -144,7 +147,10 @@ class Catalogue:
     patterns: tuple[Pattern, ...]
     _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
     supersedable: frozenset[str] = field(init=False, repr=False, compare=False)
-    _remembered: dict[str, list[_Candidate]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _remembered: dict[str, tuple[Suspect, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _shared: dict[tuple[Suspect, ...], tuple[Suspect, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
@@ -164,11 +170,8 @@ class Catalogue:
 
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
-        candidates = self._remembered.get(evidence.signature)
-        if candidates is None:
-            candidates = self._candidates(evidence.signature)
         found = []
-        for pattern, ways in candidates:
+        for pattern, ways in self.suspects(evidence.signature):
             for tests in ways:
                 if _all_hold(tests, evidence):
                     found.append(pattern)
@@ -180,15 +183,21 @@ class Catalogue:
         explained = {name for pattern in found for name in pattern.supersedes}
         return tuple(pattern for pattern in found if pattern.name not in explained)
 
-    def _candidates(self, signature: str) -> list[_Candidate]:
-        """What a signature may show; remembered, since a server's connections share a few signatures."""
+    def suspects(self, signature: str) -> tuple[Suspect, ...]:
+        """The patterns that a signature may show; remembered, since a server's connections share a few signatures.
+
+        Returns:
+            The same object for all signatures that may show the same.
+        """
+        suspects = self._remembered.get(signature)
+        if suspects is None:
+            suspects = self._suspects(signature)
+            if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
+                self._remembered.clear()
+                self._shared.clear()
+            suspects = self._remembered[signature] = self._shared.setdefault(suspects, suspects)
+        return suspects
+
+    def _suspects(self, signature: str) -> tuple[Suspect, ...]:
         shown = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
-        candidates = [
-            (pattern, tuple(tuple(_test(c) for c in match.conditions) for match in matches))
-            for pattern, matches in shown
-            if matches
-        ]
-        if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
-            self._remembered.clear()
-        self._remembered[signature] = candidates
-        return candidates
+        return tuple((pattern, tuple(match.tests for match in matches)) for pattern, matches in shown if matches)

@@ -58,8 +58,8 @@ class Identity(NamedTuple):
 
 
 _SPREAD: Final = 0x9E3779B97F4A7C15
-"""Odd, so that the ids of a connection's spans differ, and far apart, so that they meet no other connection's even where
-a generator counts its ids up."""
+"""Odd, so that the ids of a connection's spans differ, and far apart, so that they meet no other connection's even
+where a generator counts its ids up."""
 _SPAN_ID_MAX: Final = 2**64 - 1
 
 # A context costs ten times as much through its constructor, which checks what is known here, and every processor asks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from opentelemetry import metrics
@@ -13,6 +14,8 @@ _NS_PER_S: Final = 1_000_000_000
 _HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 _HANDSHAKING: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
 
+_ASK_AFTER_NS: Final = 100_000_000
+
 _DEAF: Final = frozenset({"_ProxyMeterProvider", "NoOpMeterProvider"})
 """Providers of the API that drop everything: what stands there until somebody sets one."""
 
@@ -22,8 +25,8 @@ class HandshakeMeter:
 
     def __init__(self, provider: metrics.MeterProvider | None) -> None:
         self._given = provider
-        self._seen: metrics.MeterProvider | None = None
         self._heard = False
+        self._ask_again_ns = 0
         meter = (provider or metrics.get_meter_provider()).get_meter("acceptfirst")
         self._handshakes = meter.create_counter(
             "acceptfirst.handshakes", "{handshake}", "Handshakes that ended, by outcome"
@@ -40,10 +43,10 @@ class HandshakeMeter:
 
     def is_heard(self) -> bool:
         """Whether anybody takes measurements now; asked once for each connection, so that its ups have their downs."""
-        provider = self._given or metrics.get_meter_provider()
-        if provider is not self._seen:
-            self._seen = provider
-            self._heard = type(provider).__name__ not in _DEAF
+        if not self._heard and (now_ns := time.perf_counter_ns()) >= self._ask_again_ns:
+            # While nobody has set a provider, asking for it reads the environment each time.
+            self._ask_again_ns = now_ns + _ASK_AFTER_NS
+            self._heard = type(self._given or metrics.get_meter_provider()).__name__ not in _DEAF
         return self._heard
 
     def opened(self, connection: Connection) -> None:

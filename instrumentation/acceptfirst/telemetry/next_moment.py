@@ -13,17 +13,28 @@ WAITING_MAX: Final = 256
 """Connections that wait; when there are more, all are looked after at once."""
 
 
+class _Waiting:
+    """The connections of one event loop."""
+
+    __slots__ = ("connections", "loop", "scheduled")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.loop = loop
+        self.connections: list[Connection] = []
+        self.scheduled = False
+
+
 class NextMoment:
     """Looks after connections in the next iteration of whichever event loop runs.
 
     Args:
-        look_after: called with each connection; what it raises is counted, and the others are looked after all the same.
+        look_after: called with each connection; what it raises is counted, and the others are looked after all the
+            same.
     """
 
     def __init__(self, look_after: Callable[[Connection], object]) -> None:
         self._look_after = look_after
-        # The loop that runs and its connections; replaced as a whole, for threads that have loops of their own.
-        self._waiting: tuple[asyncio.AbstractEventLoop | None, list[Connection]] = (None, [])
+        self._waiting = _Waiting(None)  # replaced as a whole, for threads that have loops of their own
 
     def add(self, connection: Connection) -> None:
         """Look after a connection soon; at once where no asyncio loop runs (trio)."""
@@ -33,19 +44,28 @@ class NextMoment:
             self._look_after(connection)
             return
         waiting = self._waiting
-        if waiting[0] is not loop:
-            self._waiting = waiting = (loop, [])
-        connections = waiting[1]
-        if not connections:
-            loop.call_soon(self._all, connections)
-        connections.append(connection)
-        if len(connections) >= WAITING_MAX:
-            self._all(connections)
+        if waiting.loop is not loop:
+            self._waiting = waiting = _Waiting(loop)
+        waiting.connections.append(connection)
+        if not waiting.scheduled:
+            waiting.scheduled = True
+            loop.call_soon(self._all, waiting)
+        elif len(waiting.connections) >= WAITING_MAX:
+            self._look_after_all(waiting)
 
-    def _all(self, connections: list[Connection]) -> None:
-        waiting = connections[:]
-        connections.clear()
-        for connection in waiting:
+    def done(self, connection: Connection) -> None:
+        """Somebody looked after it already: let go of it where that is cheap."""
+        connections = self._waiting.connections
+        if connections and connections[-1] is connection:
+            connections.pop()
+
+    def _all(self, waiting: _Waiting) -> None:
+        waiting.scheduled = False
+        self._look_after_all(waiting)
+
+    def _look_after_all(self, waiting: _Waiting) -> None:
+        connections, waiting.connections = waiting.connections, []
+        for connection in connections:
             try:
                 self._look_after(connection)
             except Exception as error:  # noqa: BLE001 - one that fails must not keep back the others

@@ -30,6 +30,7 @@ class Telemetry:
         connection.metered = self._meter.is_heard()
         if connection.metered:
             _told(self._meter.opened, connection)
+        self._soon.add(connection)
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """See ``Observers``."""
@@ -43,11 +44,12 @@ class Telemetry:
     def finished(self, connection: Connection) -> None:
         """See ``Observers``."""
         self._tell_transitions(connection)
+        self._soon.done(connection)
         if connection.metered:
             _told(self._meter.finished, connection)
 
     def _tell_transitions(self, connection: Connection) -> None:
-        transitions = connection.take_transitions()
+        transitions = connection.attended()
         _told(self._tracer.export, connection)
         if connection.metered:
             for transition in transitions:

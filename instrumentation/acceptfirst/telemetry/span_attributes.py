@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from acceptfirst.connection import Connection, Transition, Violation
@@ -85,19 +86,24 @@ class Closing(NamedTuple):
 
 def closing(connection: Connection) -> Closing:
     """Take the values of a connection that is finished."""
-    return Closing(
-        connection.signature.text,
-        connection.moments.copy(),
-        connection.last_frame_ns,
-        connection.close_code,
-        connection.close_initiator,
-        connection.messages_received,
-        connection.messages_sent,
-        connection.messages_early,
-        connection.phases_ms,
-        connection.error_type,
-        connection.error_kind,
+    return _closing(
+        (
+            connection.signature.text,
+            connection.moments.copy(),
+            connection.last_frame_ns,
+            connection.close_code,
+            connection.close_initiator,
+            connection.messages_received,
+            connection.messages_sent,
+            connection.messages_early,
+            connection.phases_ms,
+            connection.error_type,
+            connection.error_kind,
+        )
     )
+
+
+_closing: Final[Callable[[tuple[Any, ...]], Closing]] = partial(tuple.__new__, Closing)
 
 
 TransitionValues = tuple[Common, Transition, float, Closing | None]

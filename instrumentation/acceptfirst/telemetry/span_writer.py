@@ -69,11 +69,8 @@ class ConnectionTrace:
 class Writer(Protocol):
     """Writes finished spans somewhere."""
 
-    def handshake(self, connection: Connection, ended_ns: int) -> None:
-        """Write the handshake span."""
-
-    def transitions(self, connection: Connection, new: Sequence[Transition]) -> None:
-        """Write transition spans."""
+    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
+        """Write transition spans, and the handshake span where the handshake is over with them."""
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """Write a violation span."""
@@ -121,28 +118,24 @@ class ProcessorWriter:
         self._provider = provider
         self._ids = provider.id_generator
 
-    def handshake(self, connection: Connection, ended_ns: int) -> None:
-        """See ``Writer``."""
-        state: ConnectionTrace = connection.trace
-        outcome = connection.outcome
-        values = (state.common(connection), outcome, connection.error_type)
-        times = (_started_ns(connection), ended_ns)
-        identity = state.identity or self._identity(connection)
-        failed = outcome in FAILED_OUTCOMES
-        self._end(self._span((identity, HANDSHAKE_SPAN, 0, times, handshake_attributes, values, failed)))
-
-    def transitions(self, connection: Connection, new: Sequence[Transition]) -> None:
+    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
         """See ``Writer``."""
         state: ConnectionTrace = connection.trace
         common = state.common(connection)
         identity = state.identity or self._identity(connection)
         delay_applied_ms = connection.delay_applied_ms
+        span, end = self._span, self._end
         for transition in new:
             state.spans = number = state.spans + 1
             closed = closing(connection) if transition.new is State.CLOSED else None
-            values = (common, transition, delay_applied_ms, closed)
-            times = transition[3:5]
-            self._end(self._span((identity, TRANSITION_SPAN, number, times, transition_attributes, values, False)))
+            values: Any = (common, transition, delay_applied_ms, closed)
+            end(span((identity, TRANSITION_SPAN, number, transition[3:5], transition_attributes, values, False)))
+        if handshake_ended_ns is not None:
+            outcome = connection.outcome
+            values = (common, outcome, connection.error_type)
+            times = (_started_ns(connection), handshake_ended_ns)
+            failed = outcome in FAILED_OUTCOMES
+            end(span((identity, HANDSHAKE_SPAN, 0, times, handshake_attributes, values, failed)))
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """See ``Writer``; what it says is made at once, since the connection goes on."""
@@ -172,22 +165,20 @@ class TracerWriter:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def handshake(self, connection: Connection, ended_ns: int) -> None:
-        """See ``Writer``."""
-        span = self._handshake_span(connection)
-        outcome = connection.outcome
-        span.set_attributes(handshake_attributes((connection.trace.common(connection), outcome, connection.error_type)))
-        if outcome in FAILED_OUTCOMES:
-            span.set_status(_ERROR)
-        span.end(end_time=max(_started_ns(connection), ended_ns))
-
-    def transitions(self, connection: Connection, new: Sequence[Transition]) -> None:
+    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
         """See ``Writer``."""
         common = connection.trace.common(connection)
         for transition in new:
             closed = closing(connection) if transition.new is State.CLOSED else None
             attributes = transition_attributes((common, transition, connection.delay_applied_ms, closed))
             self._child(connection, TRANSITION_SPAN, (transition.entered_ns, transition.left_ns), attributes)
+        if handshake_ended_ns is not None:
+            span = self._handshake_span(connection)
+            outcome = connection.outcome
+            span.set_attributes(handshake_attributes((common, outcome, connection.error_type)))
+            if outcome in FAILED_OUTCOMES:
+                span.set_status(_ERROR)
+            span.end(end_time=max(_started_ns(connection), handshake_ended_ns))
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """See ``Writer``."""

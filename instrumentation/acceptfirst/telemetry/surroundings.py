@@ -18,9 +18,10 @@ def surrounding_context(surroundings: Context | None, scope: Scope) -> SpanConte
         surroundings: the OTel context in which the server called.
         scope: of the connection.
     """
-    current = trace.get_current_span(surroundings).get_span_context()
-    if current.is_valid:
-        return current
+    if surroundings:
+        current = trace.get_current_span(surroundings).get_span_context()
+        if current.is_valid:
+            return current
     carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope.get("headers", ()) if k in _TRACE_HEADERS}
     if not carrier:
         return None

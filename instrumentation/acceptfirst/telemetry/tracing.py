@@ -1,7 +1,7 @@
 """Decides which spans of a connection go out.
 
-``websocket.handshake`` is the parent of the rest. Everything has the time at which it happened; nothing is alive while a
-connection is open.
+``websocket.handshake`` is the parent of the rest. Everything has the time at which it happened; nothing is alive while
+a connection is open.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ class HandshakeTracer:
         end = len(transitions)
         if not connection.finished and connection.state is State.CLOSED:
             end -= 1
-        if state.exported < end:
-            new, state.exported = transitions[state.exported : end], end
-            writer.transitions(connection, new)
+        new, state.exported = transitions[state.exported : end], end
+        handshake_ended_ns = None
         if not state.handshake_done and connection.state in _HANDSHAKE_OVER:
             state.handshake_done = True
-            writer.handshake(connection, next(t.left_ns for t in transitions if t.new in _HANDSHAKE_OVER))
+            handshake_ended_ns = next(t.left_ns for t in transitions if t.new in _HANDSHAKE_OVER)
+        if new or handshake_ended_ns is not None:
+            writer.write(connection, new, handshake_ended_ns)
 
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
