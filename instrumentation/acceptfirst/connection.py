@@ -90,7 +90,6 @@ class Connection:
         "_observers",
         "_reported",
         "_started_monotonic_ns",
-        "_steps",
         "_taken",
         "_told",
         "_told_together",
@@ -132,6 +131,7 @@ class Connection:
         "surroundings",
         "timed_out",
         "trace",
+        "transitions",
         "unspoken",
         "user_hash",
     )
@@ -164,7 +164,7 @@ class Connection:
         self.settled = False  # ready, and nothing waits for messages: they are only counted
         self.unspoken = True  # the next message may have to be written down
         self.signature = Signature()
-        self._steps: list[Transition] = []
+        self.transitions: list[Transition] = []  # every step so far, in order
         self._taken = 0  # how many of them the observers have
         self._told = False  # they know that there are more
         self.moments: dict[str, int] = {}
@@ -197,7 +197,7 @@ class Connection:
         self._deadlines = deadlines or Deadlines()
         self._reported: frozenset[str] = frozenset()
         self._lane: Lane | None = None  # where it waits for the one deadline that it has at a time
-        self._innocent: tuple[object, ...] | None = None  # what it was found innocent of when it was closed
+        self._innocent: object = None  # of what it was found innocent when it was closed, and nothing happened since
         self._moved: tuple[Callable[[], None], ...] = ()
         self._unconfirmed = 0
         self._told_together = 0  # receives that were pending when the disconnect was delivered to another
@@ -208,22 +208,17 @@ class Connection:
         """Unix nanoseconds that never run backwards within this connection, whatever the wall clock does."""
         return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
 
-    @property
-    def transitions(self) -> list[Transition]:
-        """Every step so far, in order."""
-        return self._steps
-
     def attended(self) -> list[Transition]:
         """The observers have a moment for this connection: it sees to its deadlines, and they will be told of the next.
 
         Returns:
             The transitions since the last call.
         """
-        taken, self._taken = self._taken, len(self._steps)
+        taken, self._taken = self._taken, len(self.transitions)
         self._told = False
         if self._lane is None and not self.finished:
             self._time_what_goes_on()
-        return self._steps[taken:]
+        return self.transitions[taken:]
 
     @property
     def last_frame_ns(self) -> int:
@@ -345,6 +340,7 @@ class Connection:
         """Write a message down, R or S: its letter where the run of messages does not hold it yet."""
         signature = self.signature
         signature.add(letter)
+        self._innocent = None
         self.unspoken = len(signature.run) < BOTH_WAYS
         if letter not in self.moments:
             self.moments[letter] = self.last_frame_ns
@@ -413,7 +409,8 @@ class Connection:
         self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
         self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
         if self.readiness_mode == "auto":
-            self._wait_no_longer()
+            if self._lane is not None:
+                self._wait_no_longer()
         elif self.readiness_mode == "blind":
             self.delay_applied_ms = self.policy.delay_ms(self.attempt)
             self._wait(self.delay_applied_ms / MS_PER_S, Connection.delay_is_over)
@@ -471,7 +468,8 @@ class Connection:
 
     def _become_ready(self) -> None:
         now_ns = self._happened("G")
-        self._wait_no_longer()
+        if self._lane is not None:
+            self._wait_no_longer()
         self._move(State.READY_FOR_MESSAGES, Trigger.READY, now_ns)
         self._settle()
 
@@ -523,6 +521,7 @@ class Connection:
         before = self.patterns_now()
         self.signature.add_guard(letter)
         self.unspoken = True
+        self._innocent = None
         after = self._detect()
         return tuple(pattern for pattern in after if pattern not in before) or after
 
@@ -531,7 +530,12 @@ class Connection:
     @failsafe
     def returned(self) -> None:
         """The application returned."""
-        self._close(Trigger.RETURN, self._happened("Z"))
+        innocent = self._innocent
+        now_ns = self._happened("Z")
+        if self.state is not State.CLOSED:
+            self._close(Trigger.RETURN, now_ns)
+        if innocent is not None and innocent is self._catalogue.suspects(self.signature.text):
+            self._innocent = innocent  # that it returned points to nothing that was not asked before
         self.finish()
 
     @failsafe
@@ -547,15 +551,18 @@ class Connection:
 
     def finish(self) -> None:
         """Judge the whole signature and let the last transition go; the second call does nothing but judge."""
-        self._wait_no_longer()
-        if self._innocent is None or self._innocent != self._suspicion():
+        if self._lane is not None:
+            self._wait_no_longer()
+        if self._innocent is None:
             self._detect(final=True)
         if self.finished:
             return
         self.finished = True
         self._observers.finished(self)
-        # The scope holds this record: without the circle both are gone with the last reference to them.
-        self.scope = {key: self.scope[key] for key in _OUTLIVE if key in self.scope}
+        # The scope holds this record: without the circle both are gone with the last reference to them. A guard that
+        # fires after the end may still ask for these two.
+        scope = self.scope
+        self.scope = {"route": scope.get("route"), "headers": scope.get("headers", ())}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -569,13 +576,15 @@ class Connection:
         else:
             signature.add(letter)
         self.unspoken = True  # a run of messages begins anew
+        self._innocent = None
         if letter not in self.moments:
             self.moments[letter] = now_ns
         return now_ns
 
     def _close(self, trigger: Trigger, at_ns: int) -> None:
         if self.state is not State.CLOSED:
-            self._wait_no_longer()
+            if self._lane is not None:
+                self._wait_no_longer()
             self._move(State.CLOSED, trigger, at_ns)
 
     def _move(self, new: State, trigger: Trigger, at_ns: int) -> None:
@@ -585,7 +594,7 @@ class Connection:
             old = self.state
         if new not in ALLOWED_TRANSITIONS[old]:
             raise TransitionError(old, new)
-        self._steps.append(_new_transition((len(self._steps), old, new, self.entered_ns, at_ns, trigger)))
+        self.transitions.append(_new_transition((len(self.transitions), old, new, self.entered_ns, at_ns, trigger)))
         self.state = new
         self.settled = False
         self.entered_ns = at_ns
@@ -605,18 +614,13 @@ class Connection:
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
         patterns = self._catalogue.match(LiveEvidence(self))
-        if self.state is State.CLOSED:
-            self._innocent = None if patterns else self._suspicion()
+        if not patterns and self.state is State.CLOSED:
+            self._innocent = self._catalogue.suspects(self.signature.text)
         for pattern in patterns:
             if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
                 self._reported |= {pattern.name}
                 self._tell_violation(self._violation(pattern))
         return patterns
-
-    def _suspicion(self) -> tuple[object, ...]:
-        """What the evidence of a connection that is closed depends on: the same, and the verdict is the same."""
-        suspects = self._catalogue.suspects(self.signature.text)
-        return suspects, self.messages_early, self.last_frame_monotonic_ns, self.error_kind
 
     @failsafe
     def _tell_violation(self, violation: Violation) -> None:
@@ -634,7 +638,7 @@ class Connection:
         self._lane = self._deadlines.wait(self, wait_s, fall_due)
 
     def _wait_no_longer(self) -> None:
-        if self._lane is not None:
+        if self._lane is not None:  # asked here too: most callers have asked already, to spare the call
             self._lane.remove(self)
             self._lane = None
 
@@ -644,9 +648,6 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 _new_transition: Final[Callable[[tuple[Any, ...]], Transition]] = partial(tuple.__new__, Transition)
 """The named tuple without its constructor, which costs as much as all the rest of a step."""
-
-_OUTLIVE: Final = ("route", "headers")
-"""What of the scope may still be asked for when a guard fires after the end."""
 
 _HANDSHAKING: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
 _NEEDS_PENDING: Final = frozenset({State.CONNECTED, State.ERROR})

@@ -28,7 +28,7 @@ from acceptfirst.readiness.poll import ReadinessPoll, poll_readiness
 class Wire:
     """Stands between one connection's server and its application; the place where failures of ours stop."""
 
-    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_watched")
+    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_watched", "has_tasks")
 
     def __init__(self, connection: Connection, receive: Receive, send: Send, poll: ReadinessPoll | None) -> None:
         self._connection = connection
@@ -38,6 +38,7 @@ class Wire:
         self._polling: Any = None
         self._gate: HoldGate | None = None
         self._settled = False
+        self.has_tasks = False  # tasks of ours may run for this connection
         self._watched = False  # receives are looked at for messages that had been waiting
 
     async def receive(self) -> Message:
@@ -47,7 +48,10 @@ class Wire:
             return await self._receive_the_long_way()
         connection.receives_pending = 1
         try:
-            message = await (self._watch(self._receive()) if self._watched else self._receive())
+            if self._watched:
+                message = await self._watch(self._receive())
+            else:
+                message = await self._receive()
         except BaseException:
             self._receive_raised()
             raise
@@ -80,11 +84,6 @@ class Wire:
                 self._spoke("S")
         else:
             self._sent("websocket.send", message)
-
-    @property
-    def has_tasks(self) -> bool:
-        """Whether tasks of ours may run for this connection."""
-        return self._gate is not None or self._polling is not None
 
     @failsafe
     def stop(self) -> None:
@@ -166,6 +165,7 @@ class Wire:
         self._watched = self._connection.readiness_mode == "auto"
         if self._connection.gate_mode == "hold":
             self._gate = HoldGate(self._connection, self._receive, self._send)
+            self.has_tasks = True
 
     def _accepted(self) -> None:
         if not self._settled:
@@ -174,6 +174,7 @@ class Wire:
             self._gate.accepted()
         if self._connection.readiness_mode == "polled" and self._poll is not None and self._polling is None:
             self._polling = poll_readiness(self._connection, self._poll)
+            self.has_tasks = True
 
     async def _watch(self, receiving: Awaitable[Message]) -> Message:
         """Await a receive, and tell whether it was done in its first step: then its message had been waiting.

@@ -50,7 +50,10 @@ class Telemetry:
 
     def _tell_transitions(self, connection: Connection) -> None:
         transitions = connection.attended()
-        _told(self._tracer.export, connection)
+        try:
+            self._tracer.export(connection)
+        except Exception as error:  # noqa: BLE001 - as in ``_told``, without the call
+            record_failure("HandshakeTracer.export", error)
         if connection.metered:
             for transition in transitions:
                 _told(self._meter.transitioned, connection, transition)

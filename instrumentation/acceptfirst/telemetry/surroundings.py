@@ -22,7 +22,10 @@ def surrounding_context(surroundings: Context | None, scope: Scope) -> SpanConte
         current = trace.get_current_span(surroundings).get_span_context()
         if current.is_valid:
             return current
-    carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope.get("headers", ()) if k in _TRACE_HEADERS}
+    carrier = {}
+    for key, value in scope.get("headers", ()):
+        if key in _TRACE_HEADERS:
+            carrier[key.decode("latin-1")] = value.decode("latin-1")
     if not carrier:
         return None
     remote = trace.get_current_span(propagate.extract(carrier, Context())).get_span_context()

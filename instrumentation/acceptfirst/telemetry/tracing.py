@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
-from acceptfirst.connection import Connection, Violation
+from acceptfirst.connection import Connection, Transition, Violation
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
 
@@ -27,13 +27,25 @@ class HandshakeTracer:
 
     def export(self, connection: Connection) -> None:
         """Export what a drawn connection has not exported; the one into CLOSED only when the signature is complete."""
-        if connection.trace is None:
+        state: ConnectionTrace | None = connection.trace
+        if state is None:
             if not connection.drawn:
                 return
-            connection.trace = ConnectionTrace(1.0 / connection.policy.sample_rate)
+            connection.trace = state = ConnectionTrace(1.0 / connection.policy.sample_rate)
         writer = self._current_writer()
-        if writer is not None:
-            self._export(connection, connection.trace, writer)
+        if writer is None:
+            return
+        transitions = connection.transitions
+        end = len(transitions)
+        if not connection.finished and connection.state is State.CLOSED:
+            end -= 1
+        new, state.exported = transitions[state.exported : end], end
+        handshake_ended_ns = None
+        if not state.handshake_done and connection.state in _HANDSHAKE_OVER:
+            state.handshake_done = True
+            handshake_ended_ns = _handshake_ended_ns(transitions)
+        if new or handshake_ended_ns is not None:
+            writer.write(connection, new, handshake_ended_ns)
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """Export a violation, and for its sake all that a connection that was not drawn has kept back.
@@ -47,20 +59,6 @@ class HandshakeTracer:
         if writer is not None:
             writer.violation(connection, violation)
 
-    @staticmethod
-    def _export(connection: Connection, state: ConnectionTrace, writer: Writer) -> None:
-        transitions = connection.transitions
-        end = len(transitions)
-        if not connection.finished and connection.state is State.CLOSED:
-            end -= 1
-        new, state.exported = transitions[state.exported : end], end
-        handshake_ended_ns = None
-        if not state.handshake_done and connection.state in _HANDSHAKE_OVER:
-            state.handshake_done = True
-            handshake_ended_ns = next(t.left_ns for t in transitions if t.new in _HANDSHAKE_OVER)
-        if new or handshake_ended_ns is not None:
-            writer.write(connection, new, handshake_ended_ns)
-
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
         provider: Any = self._given or trace.get_tracer_provider()
@@ -68,3 +66,10 @@ class HandshakeTracer:
             self._provider = provider
             self._writer = writer_for(provider)
         return self._writer
+
+
+def _handshake_ended_ns(transitions: list[Transition]) -> int | None:
+    for transition in transitions:
+        if transition.new in _HANDSHAKE_OVER:
+            return transition.left_ns
+    return None
