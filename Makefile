@@ -37,7 +37,7 @@ unit: $(INSTALLED) ## the tests
 
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
-	$(BIN)/python benchmarks/bench_instrumentation.py
+	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py

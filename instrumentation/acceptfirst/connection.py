@@ -150,8 +150,8 @@ class Connection:
         coordinate: Callable[[Connection], Any] | None = None,
     ) -> None:
         self._started_monotonic_ns = time.perf_counter_ns()
-        self.started_ns = self.entered_ns = started_ns = time.time_ns()
-        self.id = new_connection_id(started_ns)
+        self.started_ns = self.entered_ns = time.time_ns()
+        self.id = new_connection_id(self.started_ns)
         self.scope = scope
         self.policy = policy
         self.readiness_mode = readiness_mode
@@ -185,9 +185,7 @@ class Connection:
         # Not the exception itself: its traceback holds every frame of the application for as long as we live.
         self.error_type: str | None = None
         self.error_kind: str | None = None
-        self.ready_said = False
-        self.timed_out = False
-        self.finished = False
+        self.ready_said = self.timed_out = self.finished = False
         self.user_hash: str | None = None
         self.coordinator: Any = None
         self.coordinate = coordinate  # makes the coordinator when somebody asks for it
