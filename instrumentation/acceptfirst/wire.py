@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from acceptfirst.asgi import Message, Receive, Send
 from acceptfirst.connection import Connection
+from acceptfirst.diagnosis.annotation import receive_failed, send_failed
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.gate import HoldGate
@@ -48,8 +49,8 @@ class Wire:
         connection.receives_pending = 1
         try:
             message = await (self._watch(self._receive()) if self._watched else self._receive())
-        except BaseException:
-            self._receive_raised()
+        except BaseException as error:
+            receive_failed(connection, error)
             raise
         # It may have ended while we waited, and what the server delivers may be anything.
         if self._connection.chatting and type(message) is dict and message.get("type") == "websocket.receive":
@@ -68,8 +69,8 @@ class Wire:
             return
         try:
             await self._send(message)
-        except Exception:
-            self._send_failed("websocket.send")
+        except Exception as error:
+            send_failed(connection, "websocket.send", error)
             raise
         if self._connection.chatting:  # as above
             connection.messages_sent += 1
@@ -94,8 +95,8 @@ class Wire:
             record_failure("Connection.receive_began", error)
         try:
             message = await self._next_message()
-        except BaseException:
-            self._receive_raised()
+        except BaseException as error:
+            receive_failed(self._connection, error)
             raise
         self._received(message)
         return message
@@ -108,8 +109,8 @@ class Wire:
             record_failure("Connection.send_began", error)
         try:
             await self._send(message)
-        except Exception:
-            self._send_failed(kind)
+        except Exception as error:
+            send_failed(self._connection, kind, error)
             raise
         self._sent(kind, message)
 
@@ -123,14 +124,6 @@ class Wire:
                 self._settle()
         except Exception as error:  # noqa: BLE001 - as above
             record_failure("Connection.received", error)
-
-    @failsafe
-    def _receive_raised(self) -> None:
-        self._connection.receive_raised()
-
-    @failsafe
-    def _send_failed(self, kind: str) -> None:
-        self._connection.send_failed(kind)
 
     def _sent(self, kind: str, message: Message) -> None:
         try:
