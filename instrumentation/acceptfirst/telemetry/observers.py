@@ -1,4 +1,4 @@
-"""Who is told about connections: the spans, the metrics and the detector, each kept apart from the others' failures."""
+"""Who is told about connections: spans, metrics, detector, log, watchers, each kept apart from the others' failures."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from collections.abc import Callable
 
 from acceptfirst.connection import Connection, Transition, Violation
 from acceptfirst.detector import RaceConditionDetector
+from acceptfirst.diagnosis.violation_log import ViolationLog
+from acceptfirst.diagnosis.watchers import watchers
 from acceptfirst.failsafe import record_failure
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.tracing import HandshakeTracer
 
 
 class Telemetry:
-    """Tells the spans, the metrics and the detector; one that fails does not keep the others from hearing."""
+    """Tells spans, metrics, detector, log and watchers; one that fails does not keep the others from hearing."""
 
     def __init__(self, tracer: HandshakeTracer, meter: HandshakeMeter, detector: RaceConditionDetector) -> None:
         self._tracer = tracer
         self._meter = meter
         self._detector = detector
+        self.log = ViolationLog()
 
     def opened(self, connection: Connection) -> None:
         """See ``Observers``."""
         connection.metered = self._meter.is_heard()
         if connection.metered:
             _told(self._meter.opened, connection)
+        for watcher in watchers():
+            _told(watcher.opened, connection)
 
     def transitioned(self, connection: Connection, transition: Transition) -> None:
         """See ``Observers``."""
@@ -37,13 +42,24 @@ class Telemetry:
         _told(self._tracer.violated, connection, violation)
         if connection.metered:
             _told(self._meter.violated, connection, violation)
-        _told(self._detector.add_detected_pattern, violation.pattern.name, violation.pattern.severity, details)
+        for detector in self._detectors_of(connection):
+            _told(detector.add_detected_pattern, violation.pattern.name, violation.pattern.severity, details)
+        _told(self.log.violated, connection, violation)
+        for watcher in watchers():
+            _told(watcher.violated, connection, violation)
 
     def finished(self, connection: Connection) -> None:
         """See ``Observers``."""
         _told(self._tracer.finished, connection)
         if connection.metered:
             _told(self._meter.finished, connection)
+
+    def _detectors_of(self, connection: Connection) -> tuple[RaceConditionDetector, ...]:
+        """The process's, and the one that the connection's coordinator keeps for itself."""
+        own = getattr(connection.coordinator, "detector", None)
+        if not isinstance(own, RaceConditionDetector) or own is self._detector:
+            return (self._detector,)
+        return (own,) if own.reports_to is self._detector else (self._detector, own)
 
 
 def _told(listener: Callable[..., object], *news: object) -> None:
