@@ -6,6 +6,7 @@ In ``gate="observe"`` what the application sees is what the server sent, in the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.diagnosis import starlette_guard
+from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.failsafe import failsafe, logger
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
@@ -29,7 +31,10 @@ from acceptfirst.telemetry.observers import Telemetry
 from acceptfirst.telemetry.tracing import HandshakeTracer
 from acceptfirst.wire import Wire
 
-CoordinatorFactory = Callable[[str, RaceConditionDetector], HandshakeCoordinator]
+CoordinatorFactory = Callable[..., HandshakeCoordinator]
+"""Makes one connection's coordinator: called with the environment and the connection's detector, and with ``scope=``
+where it has a parameter of that name, so that it can make each user's in its own way."""
+
 _READINESS_MODES: Final = ("auto", "event", "blind")
 
 
@@ -50,7 +55,8 @@ class AcceptFirstMiddleware:
         tracer_provider: where spans go; the global one where none is given.
         meter_provider: where metrics go; likewise.
         patterns: a TOML file with patterns of your own.
-        coordinator_factory: makes the coordinator of each connection, from the environment and the detector.
+        coordinator_factory: makes the coordinator of each connection, from the environment and a detector that sees
+            this connection alone; one with a parameter ``scope`` is given the connection's scope too (its user, say).
         exclude: paths that are not observed.
 
     Raises:
@@ -86,6 +92,7 @@ class AcceptFirstMiddleware:
         self._catalogue = load_catalogue(Path(patterns) if patterns else None)
         self.detector = RaceConditionDetector(self.environment, self.policy)
         self._coordinator_factory = coordinator_factory
+        self._factory_takes_scope = _has_parameter(coordinator_factory, "scope")
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
         self._watches_starlette = starlette_guard.install()
@@ -94,13 +101,17 @@ class AcceptFirstMiddleware:
         """Run the application, observed where the scope is a WebSocket's."""
         connection = self._open(scope) if scope["type"] == "websocket" else None
         if connection is None:
-            await self.app(scope, receive, send)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                if scope["type"] == "lifespan":
+                    self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
             return
         wire = Wire(connection, receive, send, self._poll)
         try:
             await self.app(connection.scope, wire.receive, wire.send)
         except BaseException as error:
-            connection.raised(error)
+            application_raised(connection, error)
             raise
         else:
             connection.returned()
@@ -109,10 +120,19 @@ class AcceptFirstMiddleware:
                 wire.stop()
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
-        """The coordinator of a connection, made at the first call."""
+        """The coordinator of a connection, made at the first call.
+
+        Raises:
+            RuntimeError: when the factory gives one that another connection has.
+        """
         if connection.coordinator is None:
-            connection.coordinator = self._coordinator_factory(self.environment, self.detector)
-            connection.coordinator.bind(connection)
+            own = RaceConditionDetector(self.environment, connection.policy, reports_to=self.detector)
+            if connection.patterns_now():
+                own.take_over(self.detector, connection.id.hex())
+            more = {"scope": connection.scope} if self._factory_takes_scope else {}
+            coordinator = self._coordinator_factory(self.environment, own, **more)
+            coordinator.bind(connection)
+            connection.coordinator = coordinator  # only now: one that refused stays with its own connection
         return cast("HandshakeCoordinator", connection.coordinator)
 
     @failsafe
@@ -136,6 +156,13 @@ class AcceptFirstMiddleware:
         inner[SCOPE_KEY] = connection
         connection.handed_over()
         return connection
+
+
+def _has_parameter(function: Callable[..., object], name: str) -> bool:
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # one that is not written in Python
+        return False
 
 
 def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | None) -> None:

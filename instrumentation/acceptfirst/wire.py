@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from acceptfirst.asgi import Message, Receive, Send
 from acceptfirst.connection import Connection
+from acceptfirst.diagnosis.annotation import receive_failed, send_failed
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.gate import HoldGate
@@ -52,8 +53,8 @@ class Wire:
                 message = await self._watch(self._receive())
             else:
                 message = await self._receive()
-        except BaseException:
-            self._receive_raised()
+        except BaseException as error:
+            receive_failed(connection, error)
             raise
         # It may have ended while we waited, and what the server delivers may be anything.
         if self._connection.settled and type(message) is dict and message.get("type") == "websocket.receive":
@@ -74,8 +75,8 @@ class Wire:
             return
         try:
             await self._send(message)
-        except Exception:
-            self._send_failed("websocket.send")
+        except Exception as error:
+            send_failed(connection, "websocket.send", error)
             raise
         if self._connection.settled:  # as above
             connection.messages_sent += 1
@@ -109,8 +110,8 @@ class Wire:
                 message = await self._watch(self._receive())
             else:
                 message = await self._receive()
-        except BaseException:
-            self._receive_raised()
+        except BaseException as error:
+            receive_failed(connection, error)
             raise
         self._received(message)
         return message
@@ -123,8 +124,8 @@ class Wire:
             record_failure("Connection.send_began", error)
         try:
             await self._send(message)
-        except Exception:
-            self._send_failed(kind)
+        except Exception as error:
+            send_failed(self._connection, kind, error)
             raise
         self._sent(kind, message)
 
@@ -140,16 +141,8 @@ class Wire:
             record_failure("Connection.received", error)
 
     @failsafe
-    def _receive_raised(self) -> None:
-        self._connection.receive_raised()
-
-    @failsafe
     def _spoke(self, letter: str) -> None:
         self._connection.spoke(letter)
-
-    @failsafe
-    def _send_failed(self, kind: str) -> None:
-        self._connection.send_failed(kind)
 
     def _sent(self, kind: str, message: Message) -> None:
         try:

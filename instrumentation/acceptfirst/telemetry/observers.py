@@ -1,4 +1,4 @@
-"""Who is told about connections: the spans, the metrics and the detector, each kept apart from the others' failures."""
+"""Who is told about connections: spans, metrics, detector, log, watchers, each kept apart from the others' failures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from acceptfirst.connection import Connection, Violation
 from acceptfirst.detector import RaceConditionDetector
+from acceptfirst.diagnosis.violation_log import ViolationLog
+from acceptfirst.diagnosis.watchers import watchers
 from acceptfirst.failsafe import record_failure
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.next_moment import NextMoment
@@ -13,7 +15,7 @@ from acceptfirst.telemetry.tracing import HandshakeTracer
 
 
 class Telemetry:
-    """Tells the spans, the metrics and the detector; one that fails does not keep the others from hearing.
+    """Tells spans, metrics, detector, log and watchers; one that fails does not keep the others from hearing.
 
     Transitions are told when the event loop has a moment, or with the violation or the end that comes first.
     """
@@ -24,6 +26,7 @@ class Telemetry:
         self._detector = detector
         self._soon = NextMoment(self._tell_transitions)
         self.moved = self._soon.add
+        self.log = ViolationLog()
 
     def opened(self, connection: Connection) -> None:
         """See ``Observers``."""
@@ -31,6 +34,8 @@ class Telemetry:
         if connection.metered:
             _told(self._meter.opened, connection)
         self._soon.add(connection)
+        for watcher in watchers():
+            _told(watcher.opened, connection)
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """See ``Observers``."""
@@ -39,7 +44,11 @@ class Telemetry:
         _told(self._tracer.violated, connection, violation)
         if connection.metered:
             _told(self._meter.violated, connection, violation)
-        _told(self._detector.add_detected_pattern, violation.pattern.name, violation.pattern.severity, details)
+        for detector in self._detectors_of(connection):
+            _told(detector.add_detected_pattern, violation.pattern.name, violation.pattern.severity, details)
+        _told(self.log.violated, connection, violation)
+        for watcher in watchers():
+            _told(watcher.violated, connection, violation)
 
     def finished(self, connection: Connection) -> None:
         """See ``Observers``."""
@@ -47,6 +56,13 @@ class Telemetry:
         self._soon.done(connection)
         if connection.metered:
             _told(self._meter.finished, connection)
+
+    def _detectors_of(self, connection: Connection) -> tuple[RaceConditionDetector, ...]:
+        """The process's, and the one that the connection's coordinator keeps for itself."""
+        own = getattr(connection.coordinator, "detector", None)
+        if not isinstance(own, RaceConditionDetector) or own is self._detector:
+            return (self._detector,)
+        return (own,) if own.reports_to is self._detector else (self._detector, own)
 
     def _tell_transitions(self, connection: Connection) -> None:
         transitions = connection.attended()
