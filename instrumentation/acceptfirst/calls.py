@@ -17,7 +17,7 @@ from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.diagnosis.note import explain as explain_connection
 from acceptfirst.environment import resolve_environment
 from acceptfirst.live_evidence import NS_PER_MS
-from acceptfirst.middleware import COORDINATOR_KEY
+from acceptfirst.precedence import COORDINATOR_KEY
 
 HASH_KEY_VARIABLE: Final = "ACCEPTFIRST_HASH_KEY"
 _process_key: Final = os.urandom(32)

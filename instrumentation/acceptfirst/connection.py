@@ -198,6 +198,11 @@ class Connection:
         return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
 
     @property
+    def observers(self) -> Observers:
+        """Who is told about this connection."""
+        return self._observers
+
+    @property
     def transitions(self) -> list[Transition]:
         """Every step so far, in order."""
         return self._steps

@@ -17,13 +17,17 @@ from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
 from acceptfirst.catalogue import load_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
+from acceptfirst.current_connection import enter, leave
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.diagnosis import starlette_guard
 from acceptfirst.environment import resolve_environment
+from acceptfirst.excluded_paths import ExcludedPaths
 from acceptfirst.failsafe import failsafe, logger
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
+from acceptfirst.precedence import COORDINATOR_KEY, is_observed
 from acceptfirst.readiness.poll import ReadinessPoll
+from acceptfirst.telemetry.lifetime import flushing
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.observers import Telemetry
 from acceptfirst.telemetry.tracing import HandshakeTracer
@@ -53,11 +57,16 @@ class AcceptFirstMiddleware:
         coordinator_factory: makes the coordinator of each connection, from the environment and the detector.
         exclude: paths that are not observed.
 
+    Attributes:
+        automatic: whether it was put there without the application's author, to whose own it then gives way.
+
     Raises:
         ConfigurationError: when the arguments contradict one another.
         UnknownEnvironmentError: when the environment is none of the four.
         CatalogueError: when the patterns can't be used.
     """
+
+    automatic = False
 
     def __init__(
         self,
@@ -82,7 +91,7 @@ class AcceptFirstMiddleware:
         self.policy = _usable_policy(policy, self.environment, argued, self._poll)
         self._readiness_mode: str = self.policy.readiness_mode or argued[0]
         self._gate_mode: str = self.policy.gate or argued[1]
-        self._exclude = frozenset(exclude)
+        self._exclude = exclude if isinstance(exclude, ExcludedPaths) else frozenset(exclude)
         self._catalogue = load_catalogue(Path(patterns) if patterns else None)
         self.detector = RaceConditionDetector(self.environment, self.policy)
         self._coordinator_factory = coordinator_factory
@@ -92,10 +101,12 @@ class AcceptFirstMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
-        connection = self._open(scope) if scope["type"] == "websocket" else None
+        kind = scope["type"]
+        connection = self._open(scope) if kind == "websocket" else None
         if connection is None:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, flushing(send) if kind == "lifespan" else send)
             return
+        entered = enter(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
             await self.app(connection.scope, wire.receive, wire.send)
@@ -106,6 +117,7 @@ class AcceptFirstMiddleware:
             connection.returned()
         finally:
             wire.stop()
+            leave(entered)
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
         """The coordinator of a connection, made at the first call."""
@@ -116,8 +128,8 @@ class AcceptFirstMiddleware:
 
     @failsafe
     def _open(self, scope: Scope) -> Connection | None:
-        if SCOPE_KEY in scope or scope.get("path") in self._exclude:
-            return None  # observed already by an outer one of us, or not wanted
+        if is_observed(scope) or scope.get("path") in self._exclude:
+            return None  # by an outer one of us, or not wanted
         if not self._watches_starlette:
             self._watches_starlette = starlette_guard.install()
         inner = dict(scope)
@@ -135,9 +147,6 @@ class AcceptFirstMiddleware:
         inner[COORDINATOR_KEY] = self.coordinator
         connection.handed_over()
         return connection
-
-
-COORDINATOR_KEY: Final = "acceptfirst.coordinator"
 
 
 def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | None) -> None:

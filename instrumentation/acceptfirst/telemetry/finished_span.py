@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from acceptfirst.telemetry.span_limits import AttributeLimits
+
 Attributes = dict[str, Any]
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
@@ -28,6 +30,7 @@ class Origin(NamedTuple):
 
     resource: Resource
     scope: InstrumentationScope
+    limits: AttributeLimits
 
 
 class Parentage(NamedTuple):
@@ -102,7 +105,7 @@ class FinishedSpan(ReadableSpan):
             context=self._context,
             parent=parentage.parent if is_handshake else parentage.handshake,
             resource=origin.resource,
-            attributes=spell(values),
+            attributes=origin.limits.apply(spell(values)),
             links=parentage.links if is_handshake else (),
             kind=SpanKind.INTERNAL,
             status=_ERROR if failed else _UNSET,

@@ -27,6 +27,7 @@ from acceptfirst.telemetry.span_attributes import (
     transition_attributes,
     violation_attributes,
 )
+from acceptfirst.telemetry.span_limits import AttributeLimits
 from acceptfirst.telemetry.surroundings import surrounding_context
 
 SCOPE_NAME: Final = "acceptfirst"
@@ -78,6 +79,9 @@ class Writer(Protocol):
     def violation(self, connection: Connection, violation: Violation) -> None:
         """Write a violation span."""
 
+    def identity(self, connection: Connection) -> SpanContext:
+        """The identity of the handshake span, written or not."""
+
 
 def writer_for(provider: Any) -> Writer | None:
     """The writer that suits a provider, ``None`` where nobody listens."""
@@ -120,7 +124,9 @@ class ProcessorWriter:
         self._span_type = finished_span.FinishedSpan
         self._parentage_type = finished_span.Parentage
         self._origin = finished_span.Origin(
-            finished_span.ResourceHashedOnce(provider.resource), InstrumentationScope(SCOPE_NAME)
+            finished_span.ResourceHashedOnce(provider.resource),
+            InstrumentationScope(SCOPE_NAME),
+            AttributeLimits.of(provider),
         )
         self._provider = provider
         self._ids = provider.id_generator
@@ -151,6 +157,11 @@ class ProcessorWriter:
         parentage = self._parentage(connection)
         span_id = self._ids.generate_span_id()
         self._end((self._origin, parentage, VIOLATION_SPAN, span_id, times, dict, attributes, True))
+
+    def identity(self, connection: Connection) -> SpanContext:
+        """See ``Writer``."""
+        identity: SpanContext = self._parentage(connection).handshake
+        return identity
 
     def _end(self, kept: Any) -> None:
         self._provider._active_span_processor.on_end(self._span_type(kept))  # noqa: SLF001 - the SDK has no public way in for a finished span
@@ -192,6 +203,10 @@ class TracerWriter:
         attributes = violation_attributes(connection.trace.common(connection), connection, violation)
         times = (violation.caused_ns, violation.at_ns)
         self._child(connection, VIOLATION_SPAN, times, attributes, _ERROR)
+
+    def identity(self, connection: Connection) -> SpanContext:
+        """See ``Writer``."""
+        return self._handshake_span(connection).get_span_context()
 
     def _child(
         self,

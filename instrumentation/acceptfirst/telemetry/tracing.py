@@ -11,11 +11,14 @@ import asyncio
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.trace import SpanContext
 
 from acceptfirst.connection import Connection, Transition, Violation
 from acceptfirst.failsafe import record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
+from acceptfirst.telemetry.surroundings import with_server_span
 
 WAITING_MAX: Final = 256
 """Connections whose transitions wait for the event loop; when there are more, all go out at once."""
@@ -35,7 +38,8 @@ class HandshakeTracer:
 
     def transitioned(self, connection: Connection, transition: Transition) -> None:
         """Export a drawn connection's transition as soon as the loop has a moment; the last waits for ``finished``."""
-        del transition  # it is the last of the connection's
+        if not transition.sequence:  # in the application's first receive or send, so that who is in between shows
+            connection.surroundings = with_server_span(connection.surroundings)
         if connection.trace is None:
             if not connection.drawn:
                 return
@@ -55,6 +59,32 @@ class HandshakeTracer:
         """Export what is left: the last transition, with all that came after the close."""
         if connection.trace is not None:
             self._export(connection)
+
+    def provider(self) -> Any:
+        """Where spans go now."""
+        return self._given or trace.get_tracer_provider()
+
+    def identify(self, connection: Connection) -> SpanContext | None:
+        """The identity of the handshake span, also before it is exported; ``None`` where nothing goes out (yet)."""
+        writer = self._current_writer()
+        if writer is None:
+            return None
+        if connection.trace is None:
+            if not connection.drawn:
+                return None
+            if not connection.transitions:
+                connection.surroundings = with_server_span(connection.surroundings)
+            self._begin(connection)
+        return writer.identity(connection)
+
+    def flush(self) -> None:
+        """Export what waits for the event loop."""
+        self._export_all(self._waiting[1])
+
+    def forget(self) -> None:
+        """In a forked child: what waits is the parent's to export, and the provider may have changed."""
+        self._waiting = (None, [])
+        self._provider = self._writer = None
 
     @staticmethod
     def _begin(connection: Connection) -> None:
@@ -112,8 +142,9 @@ class HandshakeTracer:
 
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
-        provider: Any = self._given or trace.get_tracer_provider()
+        provider = self.provider()
         if provider is not self._provider:
             self._provider = provider
             self._writer = writer_for(provider)
+            run_before_the_provider_at_exit()
         return self._writer
