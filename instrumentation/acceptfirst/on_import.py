@@ -62,8 +62,8 @@ class ImportWatch(MetaPathFinder):
         execute = loader.exec_module
 
         def execute_and_tell(module: ModuleType) -> None:
+            del loader.exec_module  # our own, which hides its class's
             execute(module)
-            loader.exec_module = execute
             callback(module)
 
         loader.exec_module = execute_and_tell
