@@ -113,8 +113,13 @@ def test_records_of_connections_at_the_same_time_are_told_apart(
 
 def test_record_outside_a_connection_has_empty_ids(server: Any, spans: Any, logger: logging.Logger, kept: Kept) -> None:
     """A formatter that names them works everywhere; what ran before leaves no trace."""
-    asyncio.run(server([CONNECT, DISCONNECT]).run(observed(talkative(logger), spans)))
-    logger.warning("outside")
+
+    async def one_after_the_other() -> None:
+        await observed(talkative(logger), spans)(script.scope, script.receive, script.send)
+        logger.warning("outside")
+
+    script = server([CONNECT, DISCONNECT])
+    asyncio.run(one_after_the_other())
 
     assert ids(kept.records[-1]) == ("", "", "")
     assert logging.Formatter("%(connection_id)s|%(trace_id)s|%(span_id)s").format(kept.records[-1]) == "||"

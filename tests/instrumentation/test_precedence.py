@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,10 +129,19 @@ def test_automatic_middleware_keeps_a_connection_on_which_something_has_happened
     assert environments(spans) == {"testing"}
 
 
-def test_gate_of_an_automatic_middleware_that_gave_way_holds_nothing(server: Any, spans: Any) -> None:
-    """Nobody says ready to it; the author's gate is open."""
-    policy = Policy(environment="testing", routes={"": Policy(environment="testing", gate="hold")})
-    outer = automatic(explicit(echo, spans), spans, readiness="event", gate="hold", policy=policy)
+PATIENT = Policy(environment="testing", handshake_timeout_ms=60_000)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"gate": "hold", "policy": PATIENT}, {"policy": replace(PATIENT, routes={"": replace(PATIENT, gate="hold")})}],
+    ids=["of-all", "of-the-route"],
+)
+def test_gate_of_an_automatic_middleware_that_gave_way_holds_nothing(
+    server: Any, spans: Any, options: dict[str, Any]
+) -> None:
+    """Nobody says ready to it, and it would wait for a minute; the author's gate is open."""
+    outer = automatic(explicit(echo, spans), spans, readiness="event", **options)
 
     assert play(outer, server) == ["websocket.accept", "websocket.send"]
     assert_one_set(spans)

@@ -92,6 +92,19 @@ def test_handshake_joins_the_trace_that_the_propagator_in_force_reads(
     assert (handshake.context.trace_id, handshake.parent.span_id) == (int(TRACE, 16), int(SPAN, 16))
 
 
+def test_handshake_joins_a_trace_in_the_other_form_of_b3(server: Any, spans: Any, propagator: Any) -> None:
+    """Such a propagator reads both forms and names the one that it writes."""
+
+    class B3(OneHeader):
+        fields = {"b3"}  # type: ignore[assignment]  # noqa: RUF012 - a property there, a constant here
+
+    propagator(B3("x-b3-traceid"))
+    play(observed(healthy, spans), server, ("x-b3-traceid", f"{TRACE}/{SPAN}/1"))
+
+    (handshake,) = spans.named("websocket.handshake")
+    assert handshake.context.trace_id == int(TRACE, 16)
+
+
 def test_handshake_ignores_a_header_that_no_propagator_reads(server: Any, spans: Any, propagator: Any) -> None:
     """Whoever has taken the W3C propagator away does not want its header."""
     propagator(OneHeader("x-cloud-trace"))
