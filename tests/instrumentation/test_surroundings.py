@@ -96,7 +96,7 @@ def test_handshake_joins_a_trace_in_the_other_form_of_b3(server: Any, spans: Any
     """Such a propagator reads both forms and names the one that it writes."""
 
     class B3(OneHeader):
-        fields = {"b3"}  # type: ignore[assignment]  # noqa: RUF012 - a property there, a constant here
+        fields = {"b3"}  # noqa: RUF012 - a property there, a constant here
 
     propagator(B3("x-b3-traceid"))
     play(observed(healthy, spans), server, ("x-b3-traceid", f"{TRACE}/{SPAN}/1"))
