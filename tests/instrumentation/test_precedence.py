@@ -134,7 +134,10 @@ PATIENT = Policy(environment="testing", handshake_timeout_ms=60_000)
 
 @pytest.mark.parametrize(
     "options",
-    [{"gate": "hold", "policy": PATIENT}, {"policy": replace(PATIENT, routes={"": replace(PATIENT, gate="hold")})}],
+    [
+        {"gate": "hold", "policy": PATIENT},
+        {"policy": replace(PATIENT, routes={"/held": replace(PATIENT, gate="hold")})},
+    ],
     ids=["of-all", "of-the-route"],
 )
 def test_gate_of_an_automatic_middleware_that_gave_way_holds_nothing(
@@ -150,6 +153,7 @@ def test_gate_of_an_automatic_middleware_that_gave_way_holds_nothing(
 
     outer = automatic(explicit(hears_two, spans), spans, readiness="event", **options)
     script = server([*MESSAGES[:2], MESSAGES[1]])  # and then silence: no disconnect opens a gate
+    script.scope["route"] = type("Route", (), {"path": "/held"})
 
     assert asyncio.run(script.run(outer)) is None
     assert_one_set(spans)
