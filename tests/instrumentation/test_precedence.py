@@ -130,6 +130,7 @@ def test_automatic_middleware_keeps_a_connection_on_which_something_has_happened
 
 
 PATIENT = Policy(environment="testing", handshake_timeout_ms=60_000)
+HOLDING = replace(PATIENT, gate="hold", readiness_mode="event")
 
 
 @pytest.mark.parametrize(
