@@ -135,10 +135,7 @@ HOLDING = replace(PATIENT, gate="hold", readiness_mode="event")
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"gate": "hold", "policy": PATIENT},
-        {"policy": replace(PATIENT, routes={"/held": replace(PATIENT, gate="hold")})},
-    ],
+    [{"gate": "hold", "policy": PATIENT}, {"policy": replace(PATIENT, routes={"/held": HOLDING})}],
     ids=["of-all", "of-the-route"],
 )
 def test_gate_of_an_automatic_middleware_that_gave_way_holds_nothing(
