@@ -134,6 +134,7 @@ class Connection:
         "transitions",
         "unspoken",
         "user_hash",
+        "was_attended",
     )
 
     def __init__(
@@ -166,7 +167,7 @@ class Connection:
         self.signature = Signature()
         self.transitions: list[Transition] = []  # every step so far, in order
         self._taken = 0  # how many of them the observers have
-        self._told = False  # they know that there are more
+        self._told = self.was_attended = False  # they know that there are more; they have had a moment for it
         self.moments: dict[str, int] = {}
         self.sites: Mapping[str, Site] = _NONE
         self.phases_ms: Mapping[str, float] = _NONE
@@ -206,6 +207,11 @@ class Connection:
         """Unix nanoseconds that never run backwards within this connection, whatever the wall clock does."""
         return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
 
+    @property
+    def observers(self) -> Observers:
+        """Who is told about this connection."""
+        return self._observers
+
     def attended(self) -> list[Transition]:
         """The observers have a moment for this connection: it sees to its deadlines, and they will be told of the next.
 
@@ -213,7 +219,7 @@ class Connection:
             The transitions since the last call.
         """
         taken, self._taken = self._taken, len(self.transitions)
-        self._told = False
+        self.was_attended, self._told = True, False
         if self._lane is None and not self.finished:
             self._time_what_goes_on()
         return self.transitions[taken:]
@@ -268,7 +274,6 @@ class Connection:
 
     def handed_over(self) -> None:
         """The server called: from now on the handshake is timed, since work before the first receive delays it too."""
-        self._told = True
         self._observers.opened(self)
 
     def _time_what_goes_on(self) -> None:

@@ -18,14 +18,18 @@ from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
 from acceptfirst.catalogue import load_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
+from acceptfirst.current_connection import enter, leave
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.diagnosis import starlette_guard
 from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
+from acceptfirst.excluded_paths import ExcludedPaths
 from acceptfirst.failsafe import failsafe, logger
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
+from acceptfirst.precedence import is_observed
 from acceptfirst.readiness.poll import ReadinessPoll
+from acceptfirst.telemetry.lifetime import flushing
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.observers import Telemetry
 from acceptfirst.telemetry.tracing import HandshakeTracer
@@ -59,11 +63,16 @@ class AcceptFirstMiddleware:
             this connection alone; one with a parameter ``scope`` is given the connection's scope too (its user, say).
         exclude: paths that are not observed.
 
+    Attributes:
+        automatic: whether it was put there without the application's author, to whose own it then gives way.
+
     Raises:
         ConfigurationError: when the arguments contradict one another.
         UnknownEnvironmentError: when the environment is none of the four.
         CatalogueError: when the patterns can't be used.
     """
+
+    automatic = False
 
     def __init__(
         self,
@@ -88,7 +97,7 @@ class AcceptFirstMiddleware:
         self.policy = _usable_policy(policy, self.environment, argued, self._poll)
         self._readiness_mode: str = self.policy.readiness_mode or argued[0]
         self._gate_mode: str = self.policy.gate or argued[1]
-        self._exclude = frozenset(exclude)
+        self._exclude = exclude if isinstance(exclude, ExcludedPaths) else frozenset(exclude)
         self._catalogue = load_catalogue(Path(patterns) if patterns else None)
         self.detector = RaceConditionDetector(self.environment, self.policy)
         self._coordinator_factory = coordinator_factory
@@ -99,14 +108,16 @@ class AcceptFirstMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
-        connection = self._open(scope) if scope["type"] == "websocket" else None
+        kind = scope["type"]
+        connection = self._open(scope) if kind == "websocket" else None
         if connection is None:
             try:
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, flushing(send) if kind == "lifespan" else send)
             finally:
-                if scope["type"] == "lifespan":
+                if kind == "lifespan":
                     self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
             return
+        entered = enter(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
             await self.app(connection.scope, wire.receive, wire.send)
@@ -118,6 +129,7 @@ class AcceptFirstMiddleware:
         finally:
             if wire.has_tasks:
                 wire.stop()
+            leave(entered)
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
         """The coordinator of a connection, made at the first call.
@@ -137,8 +149,8 @@ class AcceptFirstMiddleware:
 
     @failsafe
     def _open(self, scope: Scope) -> Connection | None:
-        if SCOPE_KEY in scope or scope.get("path") in self._exclude:
-            return None  # observed already by an outer one of us, or not wanted
+        if is_observed(scope) or scope.get("path") in self._exclude:
+            return None  # by an outer one of us, or not wanted
         if not self._watches_starlette:
             self._watches_starlette = starlette_guard.install()
         inner = dict(scope)

@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from acceptfirst.telemetry.span_limits import AttributeLimits
+
 Attributes = dict[str, Any]
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
@@ -28,11 +30,14 @@ class Origin(NamedTuple):
 
     resource: Resource
     scope: InstrumentationScope
+    limits: AttributeLimits
 
 
 def origin(provider: Any, scope_name: str) -> Origin:
     """What the spans of a provider of the SDK share."""
-    return Origin(_ResourceHashedOnce(provider.resource), InstrumentationScope(scope_name))
+    return Origin(
+        _ResourceHashedOnce(provider.resource), InstrumentationScope(scope_name), AttributeLimits.of(provider)
+    )
 
 
 class Identity(NamedTuple):
@@ -117,7 +122,7 @@ class FinishedSpan(ReadableSpan):
             context=self._context,
             parent=identity.context(0) if number else identity.parent,
             resource=identity.origin.resource,
-            attributes=spell(values),
+            attributes=identity.origin.limits.apply(spell(values)),
             links=() if number else identity.links,
             kind=SpanKind.INTERNAL,
             status=_ERROR if failed else _UNSET,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from typing import Final
 
 from acceptfirst.connection import Connection
@@ -24,24 +24,25 @@ class _Waiting:
         self.scheduled = False
 
 
-class NextMoment:
+class NextMoment(ABC):
     """Looks after connections in the next iteration of whichever event loop runs.
 
-    Args:
-        look_after: called with each connection; what it raises is counted, and the others are looked after all the
-            same.
+    A base class, since a callback to its owner would keep both alive in a circle.
     """
 
-    def __init__(self, look_after: Callable[[Connection], object]) -> None:
-        self._look_after = look_after
+    def __init__(self) -> None:
         self._waiting = _Waiting(None)  # replaced as a whole, for threads that have loops of their own
 
-    def add(self, connection: Connection) -> None:
+    @abstractmethod
+    def look_after(self, connection: Connection) -> None:
+        """What is done with each; what it raises is counted, and the others are looked after all the same."""
+
+    def look_after_soon(self, connection: Connection) -> None:
         """Look after a connection soon; at once where no asyncio loop runs (trio)."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._look_after(connection)
+            self.look_after(connection)
             return
         waiting = self._waiting
         if waiting.loop is not loop:
@@ -53,11 +54,19 @@ class NextMoment:
         elif len(waiting.connections) >= WAITING_MAX:
             self._look_after_all(waiting)
 
-    def done(self, connection: Connection) -> None:
+    def looked_after(self, connection: Connection) -> None:
         """Somebody looked after it already: let go of it where that is cheap."""
         connections = self._waiting.connections
         if connections and connections[-1] is connection:
             connections.pop()
+
+    def look_after_all_now(self) -> None:
+        """Look after all that wait now."""
+        self._look_after_all(self._waiting)
+
+    def forget_waiting(self) -> None:
+        """Let go of all that wait: they are another process's."""
+        self._waiting = _Waiting(None)
 
     def _all(self, waiting: _Waiting) -> None:
         waiting.scheduled = False
@@ -67,6 +76,6 @@ class NextMoment:
         connections, waiting.connections = waiting.connections, []
         for connection in connections:
             try:
-                self._look_after(connection)
+                self.look_after(connection)
             except Exception as error:  # noqa: BLE001 - one that fails must not keep back the others
                 record_failure("NextMoment", error)

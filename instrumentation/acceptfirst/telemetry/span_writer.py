@@ -75,6 +75,9 @@ class Writer(Protocol):
     def violation(self, connection: Connection, violation: Violation) -> None:
         """Write a violation span."""
 
+    def identity(self, connection: Connection) -> SpanContext:
+        """The identity of the handshake span, written or not."""
+
 
 def writer_for(provider: Any) -> Writer | None:
     """The writer that suits a provider, ``None`` where nobody listens."""
@@ -146,6 +149,11 @@ class ProcessorWriter:
         identity = state.identity or self._identity(connection)
         self._end(self._span((identity, VIOLATION_SPAN, number, times, dict, attributes, True)))
 
+    def identity(self, connection: Connection) -> SpanContext:
+        """See ``Writer``."""
+        identity: SpanContext = (connection.trace.identity or self._identity(connection)).context(0)
+        return identity
+
     @property
     def _end(self) -> Callable[[Any], None]:
         end: Callable[[Any], None] = self._provider._active_span_processor.on_end  # noqa: SLF001 - the SDK has no public way in for a finished span
@@ -184,6 +192,10 @@ class TracerWriter:
         """See ``Writer``."""
         attributes = violation_attributes(connection.trace.common(connection), connection, violation)
         self._child(connection, VIOLATION_SPAN, (violation.caused_ns, violation.at_ns), attributes, _ERROR)
+
+    def identity(self, connection: Connection) -> SpanContext:
+        """See ``Writer``."""
+        return self._handshake_span(connection).get_span_context()
 
     def _child(
         self,

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.trace import SpanContext
 
 from acceptfirst.connection import Connection, Transition, Violation
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
+from acceptfirst.telemetry.surroundings import with_server_span
 
 _HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 
@@ -59,12 +62,34 @@ class HandshakeTracer:
         if writer is not None:
             writer.violation(connection, violation)
 
+    def provider(self) -> Any:
+        """Where spans go now."""
+        return self._given or trace.get_tracer_provider()
+
+    def identify(self, connection: Connection) -> SpanContext | None:
+        """The identity of the handshake span, also before it is exported; ``None`` where nothing goes out (yet)."""
+        writer = self._current_writer()
+        if writer is None:
+            return None
+        if connection.trace is None:
+            if not connection.drawn:
+                return None
+            if not connection.transitions:
+                connection.surroundings = with_server_span(connection.surroundings)
+            connection.trace = ConnectionTrace(1.0 / connection.policy.sample_rate)
+        return writer.identity(connection)
+
+    def forget(self) -> None:
+        """In a forked child: the provider may have changed."""
+        self._provider = self._writer = None
+
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
-        provider: Any = self._given or trace.get_tracer_provider()
+        provider = self.provider()
         if provider is not self._provider:
             self._provider = provider
             self._writer = writer_for(provider)
+            run_before_the_provider_at_exit()
         return self._writer
 
 
