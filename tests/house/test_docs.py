@@ -264,11 +264,7 @@ def sources(package: str) -> str:
 NAME = re.compile(
     r'"((?:acceptfirst(?:\.[a-z_]+)+|acceptfirst\.phase\.\{name\}\.duration_ms|websocket\.(?:handshake|transition|violation)))"'
 )
-<<<<<<< HEAD
 INTERNAL = {"acceptfirst.connection", "acceptfirst.middleware"}
-=======
-INTERNAL = {"acceptfirst.connection", "acceptfirst.coordinator", "acceptfirst.middleware"}
->>>>>>> diagnosis
 
 
 def test_telemetry_page_names_every_span_attribute_and_metric() -> None:
