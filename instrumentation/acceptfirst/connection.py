@@ -32,6 +32,7 @@ from acceptfirst.lifecycle import Trigger, require_transition
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
 from acceptfirst.signature import Signature
+from acceptfirst.unread import longest_unread_ns
 
 SCOPE_KEY: Final = "acceptfirst.connection"
 BOTH_WAYS: Final = 2
@@ -127,6 +128,9 @@ class Connection:
         "surroundings",
         "timed_out",
         "trace",
+        "unread_after_messages",
+        "unread_longest_ns",
+        "unread_since_monotonic_ns",
         "user_hash",
     )
 
@@ -169,6 +173,9 @@ class Connection:
         self.messages_sent = 0
         self.messages_early = 0
         self.last_frame_monotonic_ns = 0
+        self.unread_since_monotonic_ns = 0  # these three: see acceptfirst.unread
+        self.unread_after_messages = 0
+        self.unread_longest_ns = 0
         self.close_code: int | None = None
         self.close_initiator = "none"
         self.delay_applied_ms = 0.0
@@ -274,6 +281,8 @@ class Connection:
         """``receive()`` raised or was cancelled: nothing was delivered."""
         self.asgi_calls += 1
         self.receives_pending -= 1
+        self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_after_messages = self.messages_received
         if self.state is State.INITIALIZING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
 
@@ -310,7 +319,8 @@ class Connection:
     def _message_received(self) -> None:
         self.messages_received += 1
         self.signature.add("R")
-        self.last_frame_monotonic_ns = time.perf_counter_ns()
+        self.last_frame_monotonic_ns = self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_after_messages = self.messages_received
         if self.messages_received == 1:
             self.moments["R"] = self.last_frame_ns
         if self.readiness_mode != "auto" and not self.ready_said:
@@ -330,6 +340,8 @@ class Connection:
     def _disconnect_delivered(self, code: Any) -> None:
         again = "D" in self.moments
         now_ns = self._happened("D")
+        self.unread_since_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_after_messages = self.messages_received
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
@@ -379,6 +391,7 @@ class Connection:
             return
         self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
         self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_since_monotonic_ns = self.last_frame_monotonic_ns
         if self.readiness_mode == "auto":
             self._cancel_timers()
         elif self.readiness_mode == "blind":
@@ -494,6 +507,11 @@ class Connection:
         after = self._detect()
         return tuple(pattern for pattern in after if pattern not in before) or after
 
+    @failsafe
+    def look_again(self) -> None:
+        """Time has passed without an event: report what that shows."""
+        self._detect()
+
     # -- the end ------------------------------------------------------------------------------------------------------
 
     @failsafe
@@ -549,6 +567,8 @@ class Connection:
         if self.state is State.INITIALIZING and new in _NEEDS_PENDING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, at_ns)  # of zero length: a failure before any event
         require_transition(self.state, new)
+        if new in _ENDED:
+            self.unread_longest_ns = longest_unread_ns(self)
         transition = _new_transition((len(self._steps), self.state, new, self.entered_ns, at_ns, trigger))
         self.state = new
         self.entered_ns = at_ns

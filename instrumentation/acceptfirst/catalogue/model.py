@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal, Protocol
 
 Severity = Literal["warning", "critical", "fatal"]
 DelayHelps = Literal["cures", "masks", "useless", "worsens"]
 FixedBy = Literal["gate", "code", "client"]
+Scope = Literal["connection", "fleet"]
+"""What it takes to see a pattern: one connection, or the many of a store."""
 
 _REMEMBERED_SIGNATURES_MAX: Final = 4096
 
@@ -27,6 +29,8 @@ class Evidence:
         accept_ms: the server handed the connection over to accept returned.
         dwell_ms: accept returned to the end: the disconnect delivered, or the application's close before it.
         idle_ms: last frame either way to disconnect delivered.
+        unread_ms: the longest time, while it was accepted and open, in which no receive was pending, so that nothing
+            could have told the application that the client had left. Under a second it is not told.
         close_code: of the close or the disconnect that ended it.
         messages_early: messages handled before the application was ready, outside a receiving phase.
         readiness_mode: ``auto``, ``event``, ``polled`` or ``blind``.
@@ -37,6 +41,7 @@ class Evidence:
     accept_ms: float | None = None
     dwell_ms: float | None = None
     idle_ms: float | None = None
+    unread_ms: float | None = None
     close_code: int | None = None
     messages_early: int | None = None
     readiness_mode: str | None = None
@@ -52,6 +57,18 @@ class EvidenceLike(Protocol):
 
 
 EVIDENCE_FIELDS: Final = frozenset(f.name for f in fields(Evidence)) - {"signature"}
+
+EVIDENCE_KINDS: Final[dict[str, type]] = {
+    "accept_ms": float,
+    "dwell_ms": float,
+    "idle_ms": float,
+    "unread_ms": float,
+    "close_code": int,
+    "messages_early": int,
+    "readiness_mode": str,
+    "error_kind": str,
+}
+"""What each field holds where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +93,17 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One way in which a pattern shows: a signature and the conditions that must hold beside it."""
+    """One way in which a pattern shows: a signature and the conditions that must hold beside it.
+
+    Attributes:
+        signature: a regular expression.
+        conditions: all of them must hold.
+        severity: of what shows in this way, where it is another than the pattern's.
+    """
 
     signature: str
     conditions: tuple[Condition, ...] = ()
+    severity: Severity | None = None
 
     def holds(self, evidence: Evidence) -> bool:
         """Whether the signature is found and every condition holds."""
@@ -95,7 +119,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One race: how it shows, what causes it, what mends it and what waiting does to it."""
+    """One race: how it shows, what causes it, what mends it and what waiting does to it.
+
+    One of scope ``fleet`` has no matches: the store finds it among many connections, by the named statement
+    ``occurrences_<name>``.
+    """
 
     number: int
     name: str
@@ -108,6 +136,11 @@ class Pattern:
     caused_by: str
     matches: tuple[Match, ...]
     supersedes: tuple[str, ...] = ()
+    scope: Scope = "connection"
+
+    def shown_by(self, match: Match) -> Pattern:
+        """This pattern at the severity of the match that shows it; of several, the first decides."""
+        return self if match.severity is None else replace(self, severity=match.severity)
 
     @property
     def anchor(self) -> str:
@@ -115,14 +148,15 @@ class Pattern:
         return f"patterns/{self.name}.md"
 
 
-_Candidates = list[tuple[Pattern, list[Match]]]
+_Ways = list[tuple[Match, Pattern]]
+"""The ways in which one pattern may show, each with the pattern at the severity that it then has."""
 
 
-def _any_holds(matches: list[Match], evidence: EvidenceLike) -> bool:
-    for match in matches:  # noqa: SIM110 - as above
+def _first_that_holds(ways: _Ways, evidence: EvidenceLike) -> Pattern | None:
+    for match, pattern in ways:
         if match.conditions_hold(evidence):
-            return True
-    return False
+            return pattern
+    return None
 
 
 @dataclass(frozen=True)
@@ -137,11 +171,12 @@ class Catalogue:
     patterns: tuple[Pattern, ...]
     _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
     supersedable: frozenset[str] = field(init=False, repr=False, compare=False)
-    _remembered: dict[str, _Candidates] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _remembered: dict[str, list[_Ways]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
-        object.__setattr__(self, "supersedable", frozenset(name for p in self.patterns for name in p.supersedes))
+        names = frozenset(name for p in self.of_scope("connection") for name in p.supersedes)
+        object.__setattr__(self, "supersedable", names)
 
     def __getitem__(self, name: str) -> Pattern:
         return self._by_name[name]
@@ -155,22 +190,28 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.patterns)
 
+    def of_scope(self, scope: Scope) -> tuple[Pattern, ...]:
+        """The patterns that one connection shows, or those that only many show."""
+        return tuple(pattern for pattern in self.patterns if pattern.scope == scope)
+
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
         candidates = self._candidates(evidence.signature)
         if not candidates:
             return ()
-        found = [p for p, matches in candidates if _any_holds(matches, evidence)]
+        found = [pattern for ways in candidates if (pattern := _first_that_holds(ways, evidence)) is not None]
         if not found:
             return ()
         explained = {name for pattern in found for name in pattern.supersedes}
         return tuple(pattern for pattern in found if pattern.name not in explained)
 
-    def _candidates(self, signature: str) -> _Candidates:
+    def _candidates(self, signature: str) -> list[_Ways]:
         candidates = self._remembered.get(signature)
         if candidates is None:
-            found = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
-            candidates = [(pattern, matches) for pattern, matches in found if matches]
+            found = (
+                [(m, p.shown_by(m)) for m in p.matches if re.search(m.signature, signature)] for p in self.patterns
+            )
+            candidates = [ways for ways in found if ways]
             if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
                 self._remembered.clear()
             self._remembered[signature] = candidates

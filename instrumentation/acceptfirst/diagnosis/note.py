@@ -14,6 +14,7 @@ from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.sites import Site
 from acceptfirst.live_evidence import NS_PER_MS
 from acceptfirst.signature import describe
+from acceptfirst.unread import notable_unread_ms
 
 _DELAY_ANSWERS: Final = {
     "cures": "Yes, a delay of random length on the client's side.",
@@ -103,6 +104,11 @@ def _dependency(connection: Connection) -> str:
     return f"{connection.error_type} left the application in state {connection.transitions[-1].old}."
 
 
+def _unread(connection: Connection) -> str:
+    unread_s = (notable_unread_ms(connection) or 0.0) / 1000
+    return f"for {unread_s:.0f} s no receive was pending, so a disconnect could not be seen."
+
+
 _SENTENCES: Final[dict[str, Callable[[Connection], str]]] = {
     "receive_before_accept": _never_accepted,
     "send_before_accept": _never_accepted,
@@ -114,6 +120,7 @@ _SENTENCES: Final[dict[str, Callable[[Connection], str]]] = {
     "early_message_before_ready": _too_early,
     "handshake_stalled": _timed_out,
     "dependency_not_ready": _dependency,
+    "zombie_half_open": _unread,
 }
 
 
