@@ -33,6 +33,7 @@ from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
 from acceptfirst.signature import LENGTH_MAX, Signature
+from acceptfirst.unread import longest_unread_ns
 
 SCOPE_KEY: Final = "acceptfirst.connection"
 BOTH_WAYS: Final = 2
@@ -132,6 +133,9 @@ class Connection:
         "timed_out",
         "trace",
         "transitions",
+        "unread_after_messages",
+        "unread_longest_ns",
+        "unread_since_monotonic_ns",
         "unspoken",
         "user_hash",
         "was_attended",
@@ -180,6 +184,8 @@ class Connection:
         self.messages_sent = 0
         self.messages_early = 0
         self.last_frame_monotonic_ns = 0
+        # These three: see acceptfirst.unread.
+        self.unread_since_monotonic_ns = self.unread_after_messages = self.unread_longest_ns = 0
         self.close_code: int | None = None
         self.close_initiator = "none"
         self.delay_applied_ms = 0.0
@@ -302,6 +308,8 @@ class Connection:
         """``receive()`` raised or was cancelled: nothing was delivered."""
         self.asgi_calls += 1
         self.receives_pending -= 1
+        self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_after_messages = self.messages_received
         if self.state is State.INITIALIZING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
 
@@ -334,7 +342,8 @@ class Connection:
 
     def _message_received(self) -> None:
         self.messages_received += 1
-        self.last_frame_monotonic_ns = time.perf_counter_ns()
+        self.last_frame_monotonic_ns = self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_after_messages = self.messages_received
         self.spoke("R")
         if self.readiness_mode != "auto" and not self.ready_said:
             self._message_before_ready()
@@ -364,6 +373,8 @@ class Connection:
             return
         self._told_together = self.receives_pending
         now_ns = self._happened("D")
+        self.unread_since_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_after_messages = self.messages_received
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
@@ -411,6 +422,7 @@ class Connection:
             return
         self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
         self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_since_monotonic_ns = self.last_frame_monotonic_ns
         if self.readiness_mode == "auto":
             if self._lane is not None:
                 self._wait_no_longer()
@@ -528,6 +540,11 @@ class Connection:
         after = self._detect()
         return tuple(pattern for pattern in after if pattern not in before) or after
 
+    @failsafe
+    def look_again(self) -> None:
+        """Time has passed without an event: report what that shows."""
+        self._detect()
+
     # -- the end ------------------------------------------------------------------------------------------------------
 
     @failsafe
@@ -597,6 +614,8 @@ class Connection:
             old = self.state
         if new not in ALLOWED_TRANSITIONS[old]:
             raise TransitionError(old, new)
+        if new in _ENDED:
+            self.unread_longest_ns = longest_unread_ns(self)
         self.transitions.append(_new_transition((len(self.transitions), old, new, self.entered_ns, at_ns, trigger)))
         self.state = new
         self.settled = False

@@ -15,7 +15,7 @@ from typing import Final, cast
 from opentelemetry import context, metrics, trace
 
 from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
-from acceptfirst.catalogue import load_catalogue
+from acceptfirst.catalogue import configured_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.current_connection import enter, leave
@@ -26,6 +26,7 @@ from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
 from acceptfirst.failsafe import failsafe, logger
+from acceptfirst.open_connections import OpenConnections
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
 from acceptfirst.precedence import is_observed
 from acceptfirst.readiness.poll import ReadinessPoll
@@ -58,7 +59,7 @@ class AcceptFirstMiddleware:
         policy: a ``Policy``, or the path of a TOML file; what it says of readiness and gate wins.
         tracer_provider: where spans go; the global one where none is given.
         meter_provider: where metrics go; likewise.
-        patterns: a TOML file with patterns of your own.
+        patterns: a TOML file with patterns of your own; else the one that ``ACCEPTFIRST_PATTERNS`` names.
         coordinator_factory: makes the coordinator of each connection, from the environment and a detector that sees
             this connection alone; one with a parameter ``scope`` is given the connection's scope too (its user, say).
         exclude: paths that are not observed.
@@ -98,12 +99,13 @@ class AcceptFirstMiddleware:
         self._readiness_mode: str = self.policy.readiness_mode or argued[0]
         self._gate_mode: str = self.policy.gate or argued[1]
         self._exclude = exclude if isinstance(exclude, ExcludedPaths) else frozenset(exclude)
-        self._catalogue = load_catalogue(Path(patterns) if patterns else None)
+        self._catalogue = configured_catalogue(patterns)
         self.detector = RaceConditionDetector(self.environment, self.policy)
         self._coordinator_factory = coordinator_factory
         self._factory_takes_scope = _has_parameter(coordinator_factory, "scope")
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
+        self._open_connections = OpenConnections()
         self._watches_starlette = starlette_guard.install()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,6 +132,7 @@ class AcceptFirstMiddleware:
             if wire.has_tasks:
                 wire.stop()
             leave(entered)
+            self._open_connections.discard(connection)
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
         """The coordinator of a connection, made at the first call.
@@ -167,6 +170,7 @@ class AcceptFirstMiddleware:
         )
         inner[SCOPE_KEY] = connection
         connection.handed_over()
+        self._open_connections.add(connection)
         return connection
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Final, Literal, Protocol
 
 Severity = Literal["warning", "critical", "fatal"]
 DelayHelps = Literal["cures", "masks", "useless", "worsens"]
 FixedBy = Literal["gate", "code", "client"]
+Scope = Literal["connection", "fleet"]
+"""What it takes to see a pattern: one connection, or the many of a store."""
 
 _REMEMBERED_SIGNATURES_MAX: Final = 4096
 
@@ -29,6 +31,8 @@ class Evidence:
         accept_ms: the server handed the connection over to accept returned.
         dwell_ms: accept returned to the end: the disconnect delivered, or the application's close before it.
         idle_ms: last frame either way to disconnect delivered.
+        unread_ms: the longest time, while it was accepted and open, in which no receive was pending, so that nothing
+            could have told the application that the client had left. Under a second it is not told.
         close_code: of the close or the disconnect that ended it.
         messages_early: messages handled before the application was ready, outside a receiving phase.
         readiness_mode: ``auto``, ``event``, ``polled`` or ``blind``.
@@ -39,6 +43,7 @@ class Evidence:
     accept_ms: float | None = None
     dwell_ms: float | None = None
     idle_ms: float | None = None
+    unread_ms: float | None = None
     close_code: int | None = None
     messages_early: int | None = None
     readiness_mode: str | None = None
@@ -54,6 +59,18 @@ class EvidenceLike(Protocol):
 
 
 EVIDENCE_FIELDS: Final = frozenset(f.name for f in fields(Evidence)) - {"signature"}
+
+EVIDENCE_KINDS: Final[dict[str, type]] = {
+    "accept_ms": float,
+    "dwell_ms": float,
+    "idle_ms": float,
+    "unread_ms": float,
+    "close_code": int,
+    "messages_early": int,
+    "readiness_mode": str,
+    "error_kind": str,
+}
+"""What each field holds where it is known."""
 
 
 _Test = Callable[[Any], bool]
@@ -77,10 +94,17 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One way in which a pattern shows: a signature and the conditions that must hold beside it."""
+    """One way in which a pattern shows: a signature and the conditions that must hold beside it.
+
+    Attributes:
+        signature: a regular expression.
+        conditions: all of them must hold.
+        severity: of what shows in this way, where it is another than the pattern's.
+    """
 
     signature: str
     conditions: tuple[Condition, ...] = ()
+    severity: Severity | None = None
     tests: tuple[_Test, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -93,7 +117,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One race: how it shows, what causes it, what mends it and what waiting does to it."""
+    """One race: how it shows, what causes it, what mends it and what waiting does to it.
+
+    One of scope ``fleet`` has no matches: the store finds it among many connections, by the named statement
+    ``occurrences_<name>``.
+    """
 
     number: int
     name: str
@@ -106,6 +134,11 @@ class Pattern:
     caused_by: str
     matches: tuple[Match, ...]
     supersedes: tuple[str, ...] = ()
+    scope: Scope = "connection"
+
+    def shown_by(self, match: Match) -> Pattern:
+        """This pattern at the severity of the match that shows it; of several, the first decides."""
+        return self if match.severity is None else replace(self, severity=match.severity)
 
     @property
     def anchor(self) -> str:
@@ -113,8 +146,9 @@ class Pattern:
         return f"patterns/{self.name}.md"
 
 
-Suspect = tuple[Pattern, tuple[tuple[_Test, ...], ...]]
-"""A pattern that a signature may show, and for each way in which it does the tests that must hold beside it."""
+Suspect = tuple[tuple[tuple[_Test, ...], Pattern], ...]
+"""The ways in which one pattern may show: the tests that must hold beside the signature, and the pattern at the
+severity that it then has."""
 
 
 def _all_hold(tests: tuple[_Test, ...], evidence: EvidenceLike) -> bool:
@@ -125,7 +159,7 @@ def _all_hold(tests: tuple[_Test, ...], evidence: EvidenceLike) -> bool:
 
 
 def _test(condition: Condition) -> _Test:
-    """The condition as the least work: this is asked twice for each connection that a server ever has."""
+    """The condition as the least work: this is asked for each connection that a server ever has."""
     value_of, unknown = attrgetter(condition.field), condition.when_unknown
     if condition.one_of:
         wanted = frozenset(condition.one_of)
@@ -154,7 +188,8 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
-        object.__setattr__(self, "supersedable", frozenset(name for p in self.patterns for name in p.supersedes))
+        names = frozenset(name for p in self.of_scope("connection") for name in p.supersedes)
+        object.__setattr__(self, "supersedable", names)
 
     def __getitem__(self, name: str) -> Pattern:
         return self._by_name[name]
@@ -168,11 +203,15 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.patterns)
 
+    def of_scope(self, scope: Scope) -> tuple[Pattern, ...]:
+        """The patterns that one connection shows, or those that only many show."""
+        return tuple(pattern for pattern in self.patterns if pattern.scope == scope)
+
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
         found = []
-        for pattern, ways in self.suspects(evidence.signature):
-            for tests in ways:
+        for suspect in self.suspects(evidence.signature):
+            for tests, pattern in suspect:
                 if _all_hold(tests, evidence):
                     found.append(pattern)
                     break
@@ -199,5 +238,5 @@ class Catalogue:
         return suspects
 
     def _suspects(self, signature: str) -> tuple[Suspect, ...]:
-        shown = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
-        return tuple((pattern, tuple(match.tests for match in matches)) for pattern, matches in shown if matches)
+        shown = (tuple((m.tests, p.shown_by(m)) for m in p.matches if re.search(m.signature, signature)) for p in self)
+        return tuple(ways for ways in shown if ways)

@@ -15,6 +15,7 @@ from acceptfirst.diagnosis.sites import Site, current_task_name
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.live_evidence import NS_PER_MS, dwell_ms
 from acceptfirst.signature import GUARD, describe
+from acceptfirst.unread import notable_unread_ms
 
 NOTE_BEGINS: Final = "AcceptFirst: "
 
@@ -151,6 +152,11 @@ def _dependency(connection: Connection) -> str:
     return f"{connection.error_type} left the application in state {state}."
 
 
+def _unread(connection: Connection) -> str:
+    unread_s = (notable_unread_ms(connection) or 0.0) / 1000
+    return f"for {unread_s:.0f} s no receive was pending, so a disconnect could not be seen."
+
+
 _SENTENCES: Final[dict[str, Callable[[Connection], str]]] = {
     "receive_before_accept": _never_accepted,
     "send_before_accept": _never_accepted,
@@ -168,6 +174,7 @@ _SENTENCES: Final[dict[str, Callable[[Connection], str]]] = {
     "early_message_before_ready": _too_early,
     "handshake_stalled": _timed_out,
     "dependency_not_ready": _dependency,
+    "zombie_half_open": _unread,
 }
 
 

@@ -11,6 +11,7 @@ from acceptfirst.diagnosis.note import evidence_text
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
 from acceptfirst.policy import Policy
 from acceptfirst.signature import SIGNATURE_VERSION
+from acceptfirst.unread import notable_unread_ms
 
 HANDSHAKE_SPAN: Final = "websocket.handshake"
 TRANSITION_SPAN: Final = "websocket.transition"
@@ -82,6 +83,7 @@ class Closing(NamedTuple):
     phases_ms: Mapping[str, float]
     error_type: str | None
     error_kind: str | None
+    unread_ms: float | None
 
 
 def closing(connection: Connection) -> Closing:
@@ -99,6 +101,7 @@ def closing(connection: Connection) -> Closing:
             connection.phases_ms,
             connection.error_type,
             connection.error_kind,
+            notable_unread_ms(connection),
         )
     )
 
@@ -132,6 +135,7 @@ def _closing_attributes(closed: Closing) -> Attributes:
         "acceptfirst.close.code": closed.close_code,
         "acceptfirst.dwell_ms": dwell_ms(closed.moments),
         "acceptfirst.idle_ms": idle_ms(closed.moments, closed.last_frame_ns),
+        "acceptfirst.unread_ms": closed.unread_ms,
         "acceptfirst.first_message_ms": None
         if first_message_ns is None
         else since_ms(closed.moments, "C", first_message_ns),
@@ -166,8 +170,10 @@ def handshake_attributes(values: HandshakeValues) -> Attributes:
 
 def violation_attributes(common: Common, connection: Connection, violation: Violation) -> Attributes:
     """The attributes of a violation span, as things stand now."""
+    unread_ms = notable_unread_ms(connection)  # so that the store sees it while the connection is still open
     return {
         **common.attributes(),
+        **({} if unread_ms is None else {"acceptfirst.unread_ms": unread_ms}),
         "acceptfirst.pattern.type": violation.pattern.name,
         "acceptfirst.pattern.severity": violation.pattern.severity,
         "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
