@@ -1,4 +1,4 @@
-"""What the environment variables say of an application that is instrumented without its author (ADR 0013).
+"""What the environment variables say of an application that is instrumented without its author (ADR 0010).
 
 A wrong variable is logged and left out: it must never keep an application from starting.
 """

@@ -1,4 +1,4 @@
-"""Zero-code start: what ``opentelemetry-instrument`` loads (ADR 0013).
+"""Zero-code start: what ``opentelemetry-instrument`` loads (ADR 0010).
 
 Applications are instrumented where they are about to be used, so nothing of theirs changes and nothing is imported that
 they don't import themselves:

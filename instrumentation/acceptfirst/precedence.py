@@ -2,7 +2,7 @@
 
 The outermost does, since it saw the connection first; an inner one finds its record in the scope and keeps out. But one
 that was put there automatically gives way to one that the application's author put inside of it, whose options are the
-better ones, as long as nothing has happened on the connection yet (ADR 0013).
+better ones, as long as nothing has happened on the connection yet (ADR 0010).
 """
 
 from __future__ import annotations

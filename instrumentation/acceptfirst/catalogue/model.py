@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from operator import attrgetter
 from typing import Any, Final, Literal, Protocol
 
@@ -89,7 +90,7 @@ class Condition:
 
     def holds(self, evidence: EvidenceLike) -> bool:
         """Whether the evidence is within the bound."""
-        return _test(self)(evidence)
+        return _tests((self,))[0](evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,10 @@ class Match:
     signature: str
     conditions: tuple[Condition, ...] = ()
     severity: Severity | None = None
-    tests: tuple[_Test, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tests", tuple(_test(condition) for condition in self.conditions))
 
     def holds(self, evidence: Evidence) -> bool:
         """Whether the signature is found and every condition holds."""
-        return bool(re.search(self.signature, evidence.signature)) and _all_hold(self.tests, evidence)
+        return bool(re.search(self.signature, evidence.signature)) and _all_hold(_tests(self.conditions), evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +153,11 @@ def _all_hold(tests: tuple[_Test, ...], evidence: EvidenceLike) -> bool:
         if not test(evidence):
             return False
     return True
+
+
+@cache
+def _tests(conditions: tuple[Condition, ...]) -> tuple[_Test, ...]:
+    return tuple(_test(condition) for condition in conditions)
 
 
 def _test(condition: Condition) -> _Test:
@@ -238,5 +240,8 @@ class Catalogue:
         return suspects
 
     def _suspects(self, signature: str) -> tuple[Suspect, ...]:
-        shown = (tuple((m.tests, p.shown_by(m)) for m in p.matches if re.search(m.signature, signature)) for p in self)
+        shown = (
+            tuple((_tests(m.conditions), p.shown_by(m)) for m in p.matches if re.search(m.signature, signature))
+            for p in self
+        )
         return tuple(ways for ways in shown if ways)
