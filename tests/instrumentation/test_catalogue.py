@@ -260,11 +260,15 @@ def test_reader_refuses_what_could_hold_the_application_up(signature: str) -> No
         require_portable(signature, "here")
 
 
-PIECES = st.deferred(lambda: LETTER | REPEATED | CHOICE | ROW)
-LETTER = st.sampled_from(["A", "R", "S", "[AR]", "[^X]", "!R"])
-REPEATED = st.tuples(PIECES, st.sampled_from(["*", "+", "?", "{2}", "{1,9}"])).map(lambda pair: f"({pair[0]}){pair[1]}")
-CHOICE = st.lists(PIECES, min_size=2, max_size=3).map(lambda parts: f"({'|'.join(parts)})")
-ROW = st.lists(PIECES, min_size=2, max_size=3).map("".join)
+PIECES = st.recursive(
+    st.sampled_from(["A", "R", "S", "[AR]", "[^X]", "!R"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,9}"])).map(lambda pair: f"({pair[0]}){pair[1]}"),
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({'|'.join(parts)})"),
+        st.lists(inner, min_size=2, max_size=3).map("".join),
+    ),
+    max_leaves=6,
+)
 
 
 @settings(max_examples=300, deadline=None)

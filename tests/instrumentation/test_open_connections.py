@@ -222,7 +222,9 @@ def test_registry_is_empty_when_all_are_gone(spans: Any, server: Any) -> None:
     middleware = watched(end, spans)
 
     async def several() -> None:
-        scopes = [{"type": "websocket", "path": path, "headers": []} for path in ("/a", "/raise", "/b")]
+        scopes: list[dict[str, Any]] = [
+            {"type": "websocket", "path": path, "headers": []} for path in ("/a", "/raise", "/b")
+        ]
         await asyncio.gather(*(server([CONNECT], scope=scope).run(middleware) for scope in scopes))
 
     asyncio.run(several())
