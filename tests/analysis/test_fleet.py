@@ -184,7 +184,7 @@ def test_storm_of_a_service_is_not_found_when_so_many_always_come(add: Add, foun
         for n in range(25):
             add(second + n / 25, 0.5 if second < 400 else 900)
     for n in range(30):
-        add(100 + n, 299.5 - n + 101, **BROKEN)
+        add(100 + n, 280.5 - n, **BROKEN)
     assert found() == {}
 
 
