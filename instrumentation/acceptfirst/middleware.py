@@ -19,7 +19,7 @@ from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
-from acceptfirst.diagnosis import starlette_guard
+from acceptfirst.diagnosis import litestar_guard, starlette_guard
 from acceptfirst.environment import resolve_environment
 from acceptfirst.failsafe import failsafe, logger
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
@@ -89,6 +89,7 @@ class AcceptFirstMiddleware:
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
         self._watches_starlette = starlette_guard.install()
+        litestar_guard.install()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
@@ -120,6 +121,7 @@ class AcceptFirstMiddleware:
             return None  # observed already by an outer one of us, or not wanted
         if not self._watches_starlette:
             self._watches_starlette = starlette_guard.install()
+            litestar_guard.install()
         inner = dict(scope)
         connection = Connection(
             scope=inner,
