@@ -27,6 +27,7 @@ from acceptfirst.connection_id import is_drawn, new_connection_id
 from acceptfirst.deadlines import Deadlines, FallDue, Lane
 from acceptfirst.diagnosis.error_kind import kind_of_error
 from acceptfirst.diagnosis.sites import Site
+from acceptfirst.diagnosis.tidying import framework_tidies_up
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
@@ -239,7 +240,7 @@ class Connection:
     @property
     def route(self) -> str:
         """The route's template (``/ws/{room}``), empty where the framework tells none: a path may hold secrets."""
-        return str(getattr(self.scope.get("route"), "path", "") or "")
+        return str(getattr(self.scope.get("route"), "path", "") or self.scope.get("path_template") or "")
 
     @property
     def attempt(self) -> int:
@@ -411,7 +412,7 @@ class Connection:
         """``send()`` raised; a cancellation is not a failure and is not told."""
         self.asgi_calls += 1
         letter = _FAILED.get(kind)
-        if letter:
+        if letter and not (letter == "x" and self._client_has_left() and framework_tidies_up()):
             self._happened(letter)
             self._detect()
 
@@ -433,6 +434,8 @@ class Connection:
             self._become_ready()
 
     def _close_returned(self, code: Any) -> None:
+        if self._client_has_left() and framework_tidies_up():
+            return
         if self.state not in _ENDED and "D" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1000
             self.close_initiator = "application"
@@ -600,6 +603,9 @@ class Connection:
         if letter not in self.moments:
             self.moments[letter] = now_ns
         return now_ns
+
+    def _client_has_left(self) -> bool:
+        return "D" in self.moments and "X" not in self.moments
 
     def _close(self, trigger: Trigger, at_ns: int) -> None:
         if self.state is not State.CLOSED:

@@ -21,7 +21,7 @@ from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.current_connection import enter, leave
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
-from acceptfirst.diagnosis import starlette_guard
+from acceptfirst.diagnosis import litestar_guard, starlette_guard
 from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
@@ -107,6 +107,7 @@ class AcceptFirstMiddleware:
         self._deadlines = Deadlines()
         self._open_connections = OpenConnections()
         self._watches_starlette = starlette_guard.install()
+        litestar_guard.install()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
@@ -156,6 +157,7 @@ class AcceptFirstMiddleware:
             return None  # by an outer one of us, or not wanted
         if not self._watches_starlette:
             self._watches_starlette = starlette_guard.install()
+            litestar_guard.install()
         inner = dict(scope)
         connection = Connection(
             scope=inner,
