@@ -35,6 +35,9 @@ types: $(INSTALLED) ## mypy --strict over sources and tests
 unit: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest
 
+pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PATH
+	.ci/pythons
+
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
@@ -49,4 +52,4 @@ dashboards: $(INSTALLED) ## write the Grafana boards
 	$(BIN)/python dashboards/generate.py
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis
