@@ -31,6 +31,7 @@ from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger, require_transition
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
+from acceptfirst.readiness.acting_task import acts_for
 from acceptfirst.signature import Signature
 
 SCOPE_KEY: Final = "acceptfirst.connection"
@@ -91,13 +92,14 @@ class Connection:
         "_started_monotonic_ns",
         "_steps",
         "_unconfirmed",
-        "admitted_task",
+        "admitted",
         "asgi_calls",
         "chatting",
         "close_code",
         "close_initiator",
         "coordinator",
         "delay_applied_ms",
+        "dependencies",
         "drawn",
         "entered_ns",
         "error_kind",
@@ -162,7 +164,7 @@ class Connection:
         self.phases_ms: Mapping[str, float] = _NONE
         self.open_phases = 0
         self.phases_seen = False
-        self.admitted_task: asyncio.Task[Any] | None = None
+        self.admitted: tuple[asyncio.Task[Any], ...] = ()  # the tasks that are in a phase that receives
         self.asgi_calls = 0
         self.receives_pending = 0
         self.messages_received = 0
@@ -181,6 +183,7 @@ class Connection:
         self.user_hash: str | None = None
         self.coordinator: Any = None
         self.gate: Any = None
+        self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
         self._catalogue = catalogue
         self._observers = observers
         self._deadlines = deadlines or Deadlines()
@@ -240,6 +243,10 @@ class Connection:
     def patterns_now(self) -> tuple[Pattern, ...]:
         """The patterns that the events so far show."""
         return self._catalogue.match(LiveEvidence(self))
+
+    def describe_down(self) -> str:
+        """Which dependencies are down, since when and why, in words; empty where none is or none is declared."""
+        return "" if self.dependencies is None else str(self.dependencies.describe_down())
 
     def on_move(self, callback: Callable[[], None]) -> None:
         """Call back after each further transition; the callback must not raise."""
@@ -319,7 +326,7 @@ class Connection:
             self._start_chatting()
 
     def _message_before_ready(self) -> None:
-        if self.admitted_task is not None and self.admitted_task is asyncio.current_task():
+        if self.admitted and any(acts_for(asyncio.current_task(), principal) for principal in self.admitted):
             return  # the application asked for this one while it was getting ready: an authentication message
         if self.state is State.CONNECTED or self.open_phases:
             self.messages_early += 1
@@ -418,19 +425,24 @@ class Connection:
             self._detect()
 
     @failsafe
-    def phase_began(self, *, receives: bool) -> None:
-        """A phase of the application's own getting ready began; one that receives admits the task it runs in."""
+    def phase_began(self, task: asyncio.Task[Any] | None) -> None:
+        """A phase of the application's own getting ready began; one that receives admits the task it runs in.
+
+        Args:
+            task: the one that is admitted, ``None`` where the phase does not receive.
+        """
         self.phases_seen = True
-        if receives:
-            self.admitted_task = asyncio.current_task()
+        if task is not None:
+            self.admitted = (*self.admitted, task)
         else:
             self.open_phases += 1
 
     @failsafe
-    def phase_ended(self, name: str, duration_ms: float, *, receives: bool) -> None:
-        """A phase ended, whether well or not; phases of one name add up."""
-        if receives:
-            self.admitted_task = None
+    def phase_ended(self, name: str, duration_ms: float, task: asyncio.Task[Any] | None) -> None:
+        """A phase ended, whether well or not; phases of one name add up, and one inside another ends alone."""
+        if task in self.admitted:
+            place = self.admitted.index(task)
+            self.admitted = self.admitted[:place] + self.admitted[place + 1 :]
         else:
             self.open_phases -= 1
         self.phases_ms = {**self.phases_ms, name: self.phases_ms.get(name, 0.0) + duration_ms}
@@ -470,12 +482,12 @@ class Connection:
             self._move(State.ERROR, trigger, self.now_ns())
 
     @failsafe
-    def closed_for_the_application(self, code: int) -> None:
-        """The gate closed the connection in the application's place, since it was not ready in time."""
-        self.fail(Trigger.TIMEOUT)
+    def closed_for_the_application(self, code: int, trigger: Trigger = Trigger.TIMEOUT) -> None:
+        """A gate closed the connection in the application's place, as a rule since it was not ready in time."""
+        self.fail(trigger)
         self.close_code = code
         self.close_initiator = "server"
-        self._close(Trigger.TIMEOUT, self.now_ns())
+        self._close(trigger, self.now_ns())
 
     # -- the framework's guards ---------------------------------------------------------------------------------------
 
@@ -506,7 +518,7 @@ class Connection:
     def raised(self, error: BaseException) -> None:
         """An exception left the application."""
         self.error_type = type(error).__name__
-        self.error_kind = kind_of_error(error)
+        self.error_kind = kind_of_error(error, dependency_down="G" not in self.moments and self.describe_down() != "")
         now_ns = self._happened("E")
         if self.state not in _ENDED:
             self._move(State.ERROR, Trigger.EXCEPTION, now_ns)
