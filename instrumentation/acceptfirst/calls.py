@@ -6,6 +6,7 @@ which uses them runs the same with and without AcceptFirst.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import time
@@ -51,11 +52,13 @@ class phase:  # noqa: N801 - used as a statement: ``with acceptfirst.phase(webso
         self._name = name
         self._receives = receives
         self._started_ns = 0
+        self._task: asyncio.Task[Any] | None = None
 
     def __enter__(self) -> Self:
         self._started_ns = time.perf_counter_ns()
         if self._record is not None:
-            self._record.phase_began(receives=self._receives)
+            self._task = _current_task() if self._receives else None
+            self._record.phase_began(self._task)
         return self
 
     def __exit__(
@@ -63,7 +66,7 @@ class phase:  # noqa: N801 - used as a statement: ``with acceptfirst.phase(webso
     ) -> None:
         if self._record is not None:
             duration_ms = (time.perf_counter_ns() - self._started_ns) / NS_PER_MS
-            self._record.phase_ended(self._name, duration_ms, receives=self._receives)
+            self._record.phase_ended(self._name, duration_ms, self._task)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -72,6 +75,13 @@ class phase:  # noqa: N801 - used as a statement: ``with acceptfirst.phase(webso
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, traceback)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # trio: there is no gate either
+        return None
 
 
 def coordinator(connection: Any) -> HandshakeCoordinator:

@@ -33,6 +33,7 @@ from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
 from acceptfirst.policy import Policy
+from acceptfirst.readiness.acting_task import acts_for
 from acceptfirst.signature import LENGTH_MAX, Signature
 from acceptfirst.unread import longest_unread_ns
 
@@ -96,13 +97,14 @@ class Connection:
         "_told",
         "_told_together",
         "_unconfirmed",
-        "admitted_task",
+        "admitted",
         "asgi_calls",
         "close_code",
         "close_initiator",
         "coordinate",
         "coordinator",
         "delay_applied_ms",
+        "dependencies",
         "drawn",
         "entered_ns",
         "error_kind",
@@ -164,10 +166,9 @@ class Connection:
         self.gate_mode = gate_mode
         self.surroundings = surroundings  # the OTel context of the server's call, for whoever traces
         self.trace: Any = None  # what an observer keeps about this connection
-        self.metered = False
         self.drawn = is_drawn(self.id, policy.sample_rate)
         self.state = State.INITIALIZING
-        self.settled = False  # ready, and nothing waits for messages: they are only counted
+        self.metered = self.settled = False  # settled: nothing waits for messages, they are only counted
         self.unspoken = True  # the next message may have to be written down
         self.signature = Signature()
         self.transitions: list[Transition] = []  # every step so far, in order
@@ -178,7 +179,7 @@ class Connection:
         self.phases_ms: Mapping[str, float] = _NONE
         self.open_phases = 0
         self.phases_seen = False
-        self.admitted_task: asyncio.Task[Any] | None = None
+        self.admitted: tuple[asyncio.Task[Any], ...] = ()  # the tasks that are in a phase that receives
         self.asgi_calls = 0
         self.receives_pending = 0
         self.messages_received = 0
@@ -198,6 +199,7 @@ class Connection:
         self.coordinator: Any = None
         self.coordinate = coordinate  # makes the coordinator when somebody asks for it
         self.gate: Any = None
+        self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
         self._catalogue = catalogue
         self._observers = observers
         self._deadlines = deadlines or Deadlines()
@@ -270,6 +272,10 @@ class Connection:
         """The patterns that the events so far show."""
         return self._catalogue.match(LiveEvidence(self))
 
+    def describe_down(self) -> str:
+        """Which dependencies are down, since when and why, in words; empty where none is or none is declared."""
+        return "" if self.dependencies is None else str(self.dependencies.describe_down())
+
     def on_move(self, callback: Callable[[], None]) -> None:
         """Call back after each further transition; the callback must not raise."""
         self._moved = (*self._moved, callback)
@@ -287,6 +293,8 @@ class Connection:
         """What has not come by now may take longer than it should: the end of the handshake, or of the application."""
         if self.state is State.CLOSED:
             self._wait(FLUSH_AFTER_CLOSED_S, Connection.finish)
+        elif self.state is State.CONNECTED and self.readiness_mode in ("auto", "blind"):
+            pass  # the first receive will be the readiness, whenever it comes; or the delay, which is timed already
         elif self.state in _HANDSHAKING and not self.timed_out:
             elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
             # To the millisecond, so that connections share a lane.
@@ -359,7 +367,7 @@ class Connection:
             self.moments[letter] = self.last_frame_ns
 
     def _message_before_ready(self) -> None:
-        if self.admitted_task is not None and self.admitted_task is asyncio.current_task():
+        if self.admitted and any(acts_for(asyncio.current_task(), principal) for principal in self.admitted):
             return  # the application asked for this one while it was getting ready: an authentication message
         if self.state is State.CONNECTED or self.open_phases:
             self.messages_early += 1
@@ -466,19 +474,24 @@ class Connection:
             self._detect()
 
     @failsafe
-    def phase_began(self, *, receives: bool) -> None:
-        """A phase of the application's own getting ready began; one that receives admits the task it runs in."""
+    def phase_began(self, task: asyncio.Task[Any] | None) -> None:
+        """A phase of the application's own getting ready began; one that receives admits the task it runs in.
+
+        Args:
+            task: the one that is admitted, ``None`` where the phase does not receive.
+        """
         self.phases_seen = True
-        if receives:
-            self.admitted_task = asyncio.current_task()
+        if task is not None:
+            self.admitted = (*self.admitted, task)
         else:
             self.open_phases += 1
 
     @failsafe
-    def phase_ended(self, name: str, duration_ms: float, *, receives: bool) -> None:
-        """A phase ended, whether well or not; phases of one name add up."""
-        if receives:
-            self.admitted_task = None
+    def phase_ended(self, name: str, duration_ms: float, task: asyncio.Task[Any] | None) -> None:
+        """A phase ended, whether well or not; phases of one name add up, and one inside another ends alone."""
+        if task in self.admitted:
+            place = self.admitted.index(task)
+            self.admitted = self.admitted[:place] + self.admitted[place + 1 :]
         else:
             self.open_phases -= 1
         self.phases_ms = {**self.phases_ms, name: self.phases_ms.get(name, 0.0) + duration_ms}
@@ -518,12 +531,12 @@ class Connection:
             self._move(State.ERROR, trigger, self.now_ns())
 
     @failsafe
-    def closed_for_the_application(self, code: int) -> None:
-        """The gate closed the connection in the application's place, since it was not ready in time."""
-        self.fail(Trigger.TIMEOUT)
+    def closed_for_the_application(self, code: int, trigger: Trigger = Trigger.TIMEOUT) -> None:
+        """A gate closed the connection in the application's place, as a rule since it was not ready in time."""
+        self.fail(trigger)
         self.close_code = code
         self.close_initiator = "server"
-        self._close(Trigger.TIMEOUT, self.now_ns())
+        self._close(trigger, self.now_ns())
 
     # -- the framework's guards ---------------------------------------------------------------------------------------
 
@@ -565,7 +578,7 @@ class Connection:
     def raised(self, error: BaseException) -> None:
         """An exception left the application."""
         self.error_type = type(error).__name__
-        self.error_kind = kind_of_error(error)
+        self.error_kind = kind_of_error(error, dependency_down="G" not in self.moments and self.describe_down() != "")
         now_ns = self._happened("E")
         if self.state not in _ENDED:
             self._move(State.ERROR, Trigger.EXCEPTION, now_ns)

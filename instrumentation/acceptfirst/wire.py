@@ -157,7 +157,7 @@ class Wire:
         self._settled = True
         self._watched = self._connection.readiness_mode == "auto"
         if self._connection.gate_mode == "hold":
-            self._gate = HoldGate(self._connection, self._receive, self._send)
+            self._gate = self._connection.gate = HoldGate(self._connection, self._receive, self._send)
             self.has_tasks = True
 
     def _accepted(self) -> None:

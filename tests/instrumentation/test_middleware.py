@@ -387,3 +387,17 @@ def test_stray_timer_never_fires_after_the_end(server: Any, spans: Any) -> None:
     asyncio.run(main())
     assert spans.last()["acceptfirst.signature"] == "CXZ"
     assert spans.violations() == ["handshake_rejected_403"]
+
+
+def test_accepted_connection_of_auto_mode_has_no_handshake_left_to_stall(server: Any, spans: Any) -> None:
+    """Its first receive is its readiness, whenever that comes: a handler that only sends has not stalled."""
+
+    async def push(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await asyncio.sleep(0.05)
+        await send({"type": "websocket.close"})
+
+    policy = Policy(environment="testing", handshake_timeout_ms=10)
+    asyncio.run(server([CONNECT]).run(observed(push, spans, policy=policy)))
+    assert spans.violations() == []

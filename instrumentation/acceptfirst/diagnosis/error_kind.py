@@ -21,8 +21,13 @@ _DEPENDENCY: Final = frozenset(
 )
 
 
-def kind_of_error(error: BaseException) -> ErrorKind:
+def kind_of_error(error: BaseException, *, dependency_down: bool = False) -> ErrorKind:
     """Sort an exception by the names in its class hierarchy.
+
+    Args:
+        error: that left the application.
+        dependency_down: whether it did so in the handshake while a dependency was known to be down; then that is what
+            it is put down to, since libraries wrap the failure of a connection in errors of any name.
 
     Returns:
         ``client_gone`` when the server or the framework reports that the peer is away, ``dependency`` when something
@@ -35,6 +40,6 @@ def kind_of_error(error: BaseException) -> ErrorKind:
     names = {cls.__name__ for cls in type(error).__mro__}
     if names & _CLIENT_GONE:
         return "client_gone"
-    if names & _DEPENDENCY:
+    if dependency_down or names & _DEPENDENCY:
         return "dependency"
     return "application"

@@ -50,6 +50,8 @@ class HandshakeMeter:
             "acceptfirst.connections.open", "{connection}", "Connections under way"
         )
         self._violations = meter.create_counter("acceptfirst.violations", "{violation}", "Violations, by pattern")
+        self._held = meter.create_counter("acceptfirst.gate.held", "{message}", "Messages that hold kept back")
+        self._wait = meter.create_histogram("acceptfirst.gate.wait", "s", "The longest wait at the gate, a connection")
         self._early = meter.create_counter("acceptfirst.messages.early", "{message}", "Messages before readiness")
 
     def is_heard(self) -> bool:
@@ -101,6 +103,10 @@ class HandshakeMeter:
         if connection.messages_early:
             attributes = {**environment, "http.route": self._route(connection)}
             self._early.add(connection.messages_early, attributes, self._context(connection))
+        if connection.gate is not None and connection.gate.held:
+            attributes = {**environment, "http.route": self._route(connection)}
+            self._held.add(connection.gate.held, attributes)
+            self._wait.record(connection.gate.longest_wait_ms / 1000, attributes)
 
     def withdrawn(self, connection: Connection) -> None:
         """Take ``opened`` back."""

@@ -84,6 +84,7 @@ class Closing(NamedTuple):
     error_type: str | None
     error_kind: str | None
     unread_ms: float | None
+    gate: tuple[int, float] | None
 
 
 def closing(connection: Connection) -> Closing:
@@ -102,6 +103,7 @@ def closing(connection: Connection) -> Closing:
             connection.error_type,
             connection.error_kind,
             notable_unread_ms(connection),
+            None if connection.gate is None else (connection.gate.held, connection.gate.longest_wait_ms),
         )
     )
 
@@ -141,6 +143,8 @@ def _closing_attributes(closed: Closing) -> Attributes:
         else since_ms(closed.moments, "C", first_message_ns),
         "error.type": closed.error_type,
         "acceptfirst.error.kind": closed.error_kind,
+        "acceptfirst.gate.held": closed.gate and closed.gate[0],
+        "acceptfirst.gate.wait_ms": closed.gate and closed.gate[1],
     }
     phases = {f"acceptfirst.phase.{name}.duration_ms": ms for name, ms in closed.phases_ms.items()}
     return {
