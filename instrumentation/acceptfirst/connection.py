@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from acceptfirst.asgi import Scope
 from acceptfirst.catalogue import EVIDENCE_FIELDS, Catalogue, Evidence, Pattern
@@ -32,6 +32,7 @@ from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
+from acceptfirst.observation import Observers, Transition, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.readiness.acting_task import acts_for
 from acceptfirst.signature import LENGTH_MAX, Signature
@@ -44,41 +45,6 @@ FLUSH_AFTER_CLOSED_S: Final = 5.0
 """The last transition is exported when the application returns, but no later than this after CLOSED."""
 
 _SERVER_CLOSE_CODES: Final = frozenset({1011, 1012})
-
-
-class Transition(NamedTuple):
-    """One step of the lifecycle; times are Unix nanoseconds."""
-
-    sequence: int
-    old: State
-    new: State
-    entered_ns: int
-    left_ns: int
-    trigger: Trigger
-
-
-class Violation(NamedTuple):
-    """A pattern that this connection showed; times are Unix nanoseconds."""
-
-    pattern: Pattern
-    caused_ns: int
-    at_ns: int
-
-
-class Observers(Protocol):
-    """What is told about a connection. Implementations may fail: the connection goes on."""
-
-    def opened(self, connection: Connection) -> None:
-        """The server handed the connection over; it is to be attended to (``attended``) when there is a moment."""
-
-    def moved(self, connection: Connection) -> None:
-        """Transitions happened; told once until the connection is attended to."""
-
-    def violated(self, connection: Connection, violation: Violation) -> None:
-        """A pattern was found, once for each pattern and connection."""
-
-    def finished(self, connection: Connection) -> None:
-        """The application returned, or CLOSED is some seconds ago: the signature is as long as it gets."""
 
 
 class Connection:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from acceptfirst.asgi import Scope
-from acceptfirst.connection import SCOPE_KEY, Connection, Violation
+from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Violation
 
 
 def is_observed(scope: Scope) -> bool:

@@ -11,10 +11,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from acceptfirst.connection import Connection, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.note import note
 from acceptfirst.diagnosis.timeline import timeline
 from acceptfirst.diagnosis.watchers import add_watcher, remove_watcher
+from acceptfirst.observation import Violation
 
 TIMELINES_SHOWN_MAX: Final = 3
 BETWEEN_TESTS: Final = "between tests"

@@ -14,10 +14,11 @@ import asyncio
 import logging
 from typing import Any, Final, NamedTuple
 
-from acceptfirst.connection import Connection, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.note import DELAY_ANSWERS, what_happened
 from acceptfirst.diagnosis.rate_limit import Kept, RateLimit
 from acceptfirst.failsafe import failsafe
+from acceptfirst.observation import Violation
 from acceptfirst.telemetry.surroundings import surrounding_context
 
 LOGGER_NAME: Final = "acceptfirst.violations"

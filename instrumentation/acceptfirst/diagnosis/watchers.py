@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from acceptfirst.connection import Connection, Violation
+from acceptfirst.connection import Connection
+from acceptfirst.observation import Violation
 
 
 class Watcher(Protocol):

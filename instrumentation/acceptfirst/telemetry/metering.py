@@ -9,8 +9,9 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Transition, Violation
 
 _NS_PER_S: Final = 1_000_000_000
 _HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})

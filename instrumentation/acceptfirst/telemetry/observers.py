@@ -7,12 +7,13 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext
 
-from acceptfirst.connection import Connection, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.diagnosis.violation_log import ViolationLog
 from acceptfirst.diagnosis.watchers import watchers
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Violation
 from acceptfirst.telemetry.lifetime import look_after
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.next_moment import NextMoment

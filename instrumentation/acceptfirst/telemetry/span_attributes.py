@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.note import evidence_text
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
+from acceptfirst.observation import Transition, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.signature import SIGNATURE_VERSION
 from acceptfirst.unread import notable_unread_ms

@@ -14,8 +14,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Transition, Violation
 from acceptfirst.telemetry.span_attributes import (
     FAILED_OUTCOMES,
     HANDSHAKE_SPAN,

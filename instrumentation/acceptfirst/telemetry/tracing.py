@@ -11,8 +11,9 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Transition, Violation
 from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
 from acceptfirst.telemetry.surroundings import with_server_span
