@@ -260,7 +260,7 @@ class Connection:
         if self.state is State.CLOSED:
             self._wait(FLUSH_AFTER_CLOSED_S, Connection.finish)
         elif self.state is State.CONNECTED and self.readiness_mode in ("auto", "blind"):
-            pass  # the first receive will be the readiness, whenever it comes; or the delay, which is timed already
+            return  # ready is when the application receives, or when the delay is over, which is timed already
         elif self.state in _HANDSHAKING and not self.timed_out:
             elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
             # To the millisecond, so that connections share a lane.

@@ -69,16 +69,16 @@ def _one_of(variable: str, allowed: tuple[str, ...]) -> str | None:
     return value
 
 
-def _patterns() -> Path | None:
-    path = os.environ.get(PATTERNS_VARIABLE)
-    if not path:
-        return None
+def _patterns() -> str:
+    """The file of patterns that can be used; empty where there is none, so that nobody looks for it again."""
+    path = os.environ.get(PATTERNS_VARIABLE, "")
     try:
-        load_catalogue(Path(path))
+        if path:
+            load_catalogue(Path(path))
     except (CatalogueError, OSError) as error:
         logger.error("%s: %s; the shipped patterns alone are used", PATTERNS_VARIABLE, error)
-        return None
-    return Path(path)
+        return ""
+    return path
 
 
 def _excluded() -> ExcludedPaths | None:

@@ -33,23 +33,25 @@ class OpenConnections:
         # Replaced as a whole, for threads and forked processes that have loops of their own.
         self._current: tuple[asyncio.AbstractEventLoop | None, _Sweeper] | None = None
 
-    @failsafe
     def add(self, connection: Connection) -> None:
         """Look at this connection from now on; where no asyncio loop runs (trio), only its end is judged."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        current = self._current
-        if current is None or current[0] is not loop:
-            self._current = current = (loop, _Sweeper(loop, self._sweep_every_s))
-        current[1].add(connection)
+        try:  # not by the decorator, which costs more than all of this
+            current = self._current
+            if current is None or current[0] is not loop:
+                self._current = current = (loop, _Sweeper(loop, self._sweep_every_s))
+            current[1].add(connection)
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            record_failure("OpenConnections.add", error)
 
-    @failsafe
     def discard(self, connection: Connection) -> None:
         """Forget it; one that was added on another loop is forgotten by the next look there."""
-        if self._current is not None:
-            self._current[1].members.discard(connection)
+        current = self._current
+        if current is not None:
+            current[1].members.discard(connection)
 
     def __len__(self) -> int:
         """How many are looked at on the current loop."""

@@ -12,6 +12,7 @@ import pytest
 from acceptfirst import AcceptFirstMiddleware
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.open_connections import BATCH, OpenConnections
+from acceptfirst.policy import Policy
 from acceptfirst.unread import notable_unread_ms
 
 CONNECT = {"type": "websocket.connect"}
@@ -76,6 +77,21 @@ def test_send_only_handler_is_found_at_its_end_when_nobody_looked(spans: Any, se
     asyncio.run(server([CONNECT]).run(watched(quotes, spans, every_s=3600)))
     assert spans.violations() == ["zombie_half_open"]
     assert spans.last()["acceptfirst.unread_ms"] >= 61_000
+
+
+def test_send_only_handler_is_not_taken_for_a_stalled_handshake(spans: Any, server: Any) -> None:
+    """In mode auto the handshake timeout ends with accept: who never receives never becomes ready, and is not late."""
+
+    async def quotes(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await asyncio.sleep(0.1)
+        await send({"type": "websocket.close"})
+
+    policy = Policy(environment="testing", handshake_timeout_ms=20)
+    asyncio.run(server([CONNECT]).run(watched(quotes, spans, policy=policy)))
+    assert spans.violations() == []
+    assert spans.last()["acceptfirst.signature"] == "CAXZ"
 
 
 def test_handler_that_stops_receiving_is_found_after_a_chat(spans: Any, server: Any) -> None:

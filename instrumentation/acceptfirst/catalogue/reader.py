@@ -80,7 +80,7 @@ def configured_catalogue(given: Path | str | None = None) -> Catalogue:
     Raises:
         CatalogueError: see ``load_catalogue``.
     """
-    path = given or os.environ.get(PATTERNS_VARIABLE)
+    path = os.environ.get(PATTERNS_VARIABLE) if given is None else given  # an empty one: the shipped patterns alone
     return load_catalogue(Path(path) if path else None)
 
 
