@@ -6,10 +6,10 @@ In ``gate="observe"`` what the application sees is what the server sent, in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast, get_args
 
 from opentelemetry import context, metrics, trace
 
@@ -23,7 +23,11 @@ from acceptfirst.diagnosis import starlette_guard
 from acceptfirst.environment import resolve_environment
 from acceptfirst.failsafe import failsafe, logger
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
+from acceptfirst.readiness.dependencies import Dependency
+from acceptfirst.readiness.monitor import DependencyMonitor
 from acceptfirst.readiness.poll import ReadinessPoll
+from acceptfirst.readiness.startup_gate import StartupGate, UnreadyClose, WhenUnready
+from acceptfirst.telemetry.dependency_checks import DependencyTelemetry
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.observers import Telemetry
 from acceptfirst.telemetry.tracing import HandshakeTracer
@@ -52,6 +56,10 @@ class AcceptFirstMiddleware:
         patterns: a TOML file with patterns of your own.
         coordinator_factory: makes the coordinator of each connection, from the environment and the detector.
         exclude: paths that are not observed.
+        dependencies: what must answer before the application can serve; asked in the background.
+        when_unready: ``observe`` only tells; ``reject`` refuses new WebSockets while a required dependency is down,
+            with 503 where the server knows denial responses.
+        unready_close: elsewhere, ``after_accept`` closes with 1013, ``before_accept`` leaves it to the server's 403.
 
     Raises:
         ConfigurationError: when the arguments contradict one another.
@@ -72,6 +80,9 @@ class AcceptFirstMiddleware:
         patterns: Path | str | None = None,
         coordinator_factory: CoordinatorFactory = HandshakeCoordinator,
         exclude: Collection[str] = (),
+        dependencies: Sequence[Dependency] = (),
+        when_unready: WhenUnready = "observe",
+        unready_close: UnreadyClose = "after_accept",
     ) -> None:
         self.app = app
         provider = tracer_provider or trace.get_tracer_provider()
@@ -89,16 +100,26 @@ class AcceptFirstMiddleware:
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
         self._watches_starlette = starlette_guard.install()
+        _require_dependencies(dependencies, when_unready, unready_close)
+        self.startup_gate: StartupGate | None = None
+        if dependencies:
+            reported = DependencyTelemetry(tracer_provider, meter_provider, self.environment)
+            monitor = DependencyMonitor(dependencies, reported.checked)
+            self.startup_gate = StartupGate(monitor, when_unready, unready_close)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
         connection = self._open(scope) if scope["type"] == "websocket" else None
         if connection is None:
-            await self.app(scope, receive, send)
+            if self.startup_gate is not None and scope["type"] == "lifespan":
+                await self.startup_gate.run_lifespan(self.app, scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
             return
+        refusal = None if self.startup_gate is None else self.startup_gate.refusal(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
-            await self.app(connection.scope, wire.receive, wire.send)
+            await (refusal or self.app)(connection.scope, wire.receive, wire.send)
         except BaseException as error:
             connection.raised(error)
             raise
@@ -152,6 +173,23 @@ def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | No
         raise ConfigurationError(
             "gate 'hold' can't work with readiness 'auto': say acceptfirst.ready() and use 'event'"
         )
+
+
+def _require_dependencies(dependencies: Sequence[Dependency], when_unready: str, unready_close: str) -> None:
+    given: Sequence[Any] = dependencies
+    if wrong := [type(each).__name__ for each in given if not isinstance(each, Dependency)]:
+        raise ConfigurationError(f"expected dependencies to be of acceptfirst.Dependency, but got {', '.join(wrong)}")
+    names = [each.name for each in dependencies]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"expected each dependency to have its own name, but got twice: {', '.join(twice)}")
+    if when_unready not in get_args(WhenUnready):
+        raise ConfigurationError(f"expected when_unready to be observe or reject, but got {when_unready!r}")
+    if unready_close not in get_args(UnreadyClose):
+        raise ConfigurationError(
+            f"expected unready_close to be {' or '.join(get_args(UnreadyClose))}, but got {unready_close!r}"
+        )
+    if when_unready == "reject" and not any(each.required for each in dependencies):
+        raise ConfigurationError("when_unready 'reject' needs something to ask: pass dependencies=[...], one required")
 
 
 def _usable_policy(
