@@ -11,6 +11,14 @@ from acceptfirst.instrument import instrument, uninstrument
 from acceptfirst.lifecycle import ApplicationConnectionState
 from acceptfirst.middleware import AcceptFirstMiddleware, ConfigurationError
 from acceptfirst.policy import Policy, PolicyError
+from acceptfirst.readiness.dependencies import (
+    Dependency,
+    DependencyError,
+    DependencyStatus,
+    postgres_dependency,
+    redis_dependency,
+)
+from acceptfirst.readiness.lookup import dependencies
 
 __version__ = "0.1.0"
 
@@ -18,6 +26,9 @@ __all__ = [
     "AcceptFirstMiddleware",
     "ApplicationConnectionState",
     "ConfigurationError",
+    "Dependency",
+    "DependencyError",
+    "DependencyStatus",
     "HandshakeCoordinator",
     "Policy",
     "PolicyError",
@@ -25,10 +36,13 @@ __all__ = [
     "RaceConditionPattern",
     "__version__",
     "coordinator",
+    "dependencies",
     "explain",
     "identify",
     "instrument",
     "phase",
+    "postgres_dependency",
     "ready",
+    "redis_dependency",
     "uninstrument",
 ]

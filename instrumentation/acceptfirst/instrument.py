@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,9 @@ from opentelemetry.trace import TracerProvider
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.middleware import AcceptFirstMiddleware, CoordinatorFactory
 from acceptfirst.policy import Gate, Policy, ReadinessMode
+from acceptfirst.readiness.dependencies import Dependency
 from acceptfirst.readiness.poll import ReadinessPoll
+from acceptfirst.readiness.startup_gate import UnreadyClose, WhenUnready
 
 _App = TypeVar("_App")
 
@@ -29,6 +31,9 @@ def instrument(
     patterns: Path | str | None = None,
     coordinator_factory: CoordinatorFactory = HandshakeCoordinator,
     exclude: Collection[str] = (),
+    dependencies: Sequence[Dependency] = (),
+    when_unready: WhenUnready = "observe",
+    unready_close: UnreadyClose = "after_accept",
 ) -> _App:
     """Observe the WebSocket handshakes of an application.
 
@@ -43,6 +48,9 @@ def instrument(
         patterns: a file with patterns of your own.
         coordinator_factory: makes each connection's coordinator.
         exclude: paths that are not observed.
+        dependencies: what must answer before the application can serve.
+        when_unready: what becomes of new WebSockets while one of them is down.
+        unready_close: how they are refused where the server knows no denial response.
 
     Returns:
         The same FastAPI or Starlette application with the middleware added; for another callable the middleware around
@@ -64,6 +72,9 @@ def instrument(
         "patterns": patterns,
         "coordinator_factory": coordinator_factory,
         "exclude": exclude,
+        "dependencies": dependencies,
+        "when_unready": when_unready,
+        "unready_close": unready_close,
     }
     if not _is_starlette(app):
         return AcceptFirstMiddleware(app, **options)  # type: ignore[arg-type, return-value]

@@ -7,10 +7,10 @@ In ``gate="observe"`` what the application sees is what the server sent, in the 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast, get_args
 
 from opentelemetry import context, metrics, trace
 
@@ -29,7 +29,11 @@ from acceptfirst.failsafe import failsafe, logger
 from acceptfirst.open_connections import OpenConnections
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
 from acceptfirst.precedence import is_observed
+from acceptfirst.readiness.dependencies import Dependency
+from acceptfirst.readiness.monitor import DependencyMonitor
 from acceptfirst.readiness.poll import ReadinessPoll
+from acceptfirst.readiness.startup_gate import StartupGate, UnreadyClose, WhenUnready
+from acceptfirst.telemetry.dependency_checks import DependencyTelemetry
 from acceptfirst.telemetry.lifetime import flushing
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.observers import Telemetry
@@ -63,6 +67,10 @@ class AcceptFirstMiddleware:
         coordinator_factory: makes the coordinator of each connection, from the environment and a detector that sees
             this connection alone; one with a parameter ``scope`` is given the connection's scope too (its user, say).
         exclude: paths that are not observed.
+        dependencies: what must answer before the application can serve; asked in the background.
+        when_unready: ``observe`` only tells; ``reject`` refuses new WebSockets while a required dependency is down,
+            with 503 where the server knows denial responses.
+        unready_close: elsewhere, ``after_accept`` closes with 1013, ``before_accept`` leaves it to the server's 403.
 
     Attributes:
         automatic: whether it was put there without the application's author, to whose own it then gives way.
@@ -88,6 +96,9 @@ class AcceptFirstMiddleware:
         patterns: Path | str | None = None,
         coordinator_factory: CoordinatorFactory = HandshakeCoordinator,
         exclude: Collection[str] = (),
+        dependencies: Sequence[Dependency] = (),
+        when_unready: WhenUnready = "observe",
+        unready_close: UnreadyClose = "after_accept",
     ) -> None:
         self.app = app
         provider = tracer_provider or trace.get_tracer_provider()
@@ -108,22 +119,24 @@ class AcceptFirstMiddleware:
         self._open_connections = OpenConnections()
         self._watches_starlette = starlette_guard.install()
         litestar_guard.install()
+        _require_dependencies(dependencies, when_unready, unready_close)
+        self.startup_gate: StartupGate | None = None
+        if dependencies:
+            reported = DependencyTelemetry(tracer_provider, meter_provider, self.environment)
+            monitor = DependencyMonitor(dependencies, reported.checked)
+            self.startup_gate = StartupGate(monitor, when_unready, unready_close)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
-        kind = scope["type"]
-        connection = self._open(scope) if kind == "websocket" else None
+        connection = self._open(scope) if scope["type"] == "websocket" else None
         if connection is None:
-            try:
-                await self.app(scope, receive, flushing(send) if kind == "lifespan" else send)
-            finally:
-                if kind == "lifespan":
-                    self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
+            await self._run_unobserved(scope, receive, send)
             return
         entered = enter(connection)
+        refusal = None if self.startup_gate is None else self.startup_gate.refusal(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
-            await self.app(connection.scope, wire.receive, wire.send)
+            await (refusal or self.app)(connection.scope, wire.receive, wire.send)
         except BaseException as error:
             application_raised(connection, error)
             raise
@@ -134,6 +147,18 @@ class AcceptFirstMiddleware:
                 wire.stop()
             leave(entered)
             self._open_connections.discard(connection)
+
+    async def _run_unobserved(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+        try:
+            if self.startup_gate is not None:
+                await self.startup_gate.run_lifespan(self.app, scope, receive, flushing(send))
+            else:
+                await self.app(scope, receive, flushing(send))
+        finally:
+            self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
         """The coordinator of a connection, made at the first call.
@@ -195,6 +220,23 @@ def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | No
         raise ConfigurationError(
             "gate 'hold' can't work with readiness 'auto': say acceptfirst.ready() and use 'event'"
         )
+
+
+def _require_dependencies(dependencies: Sequence[Dependency], when_unready: str, unready_close: str) -> None:
+    given: Sequence[Any] = dependencies
+    if wrong := [type(each).__name__ for each in given if not isinstance(each, Dependency)]:
+        raise ConfigurationError(f"expected dependencies to be of acceptfirst.Dependency, but got {', '.join(wrong)}")
+    names = [each.name for each in dependencies]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"expected each dependency to have its own name, but got twice: {', '.join(twice)}")
+    if when_unready not in get_args(WhenUnready):
+        raise ConfigurationError(f"expected when_unready to be observe or reject, but got {when_unready!r}")
+    if unready_close not in get_args(UnreadyClose):
+        raise ConfigurationError(
+            f"expected unready_close to be {' or '.join(get_args(UnreadyClose))}, but got {unready_close!r}"
+        )
+    if when_unready == "reject" and not any(each.required for each in dependencies):
+        raise ConfigurationError("when_unready 'reject' needs something to ask: pass dependencies=[...], one required")
 
 
 def _usable_policy(

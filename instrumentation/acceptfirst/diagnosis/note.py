@@ -50,7 +50,9 @@ def note(connection: Connection, patterns: tuple[Pattern, ...]) -> str:
 
 def evidence_text(connection: Connection, pattern: Pattern) -> str:
     """What a violation span carries as ``acceptfirst.pattern.evidence``: one sentence and the signature."""
-    return f"{what_happened(connection, pattern)} [{connection.signature}]"
+    down = connection.describe_down()
+    while_down = f" Down: {down}." if down else ""
+    return f"{what_happened(connection, pattern)}{while_down} [{connection.signature}]"
 
 
 def what_happened(connection: Connection, pattern: Pattern) -> str:
@@ -148,6 +150,8 @@ def _timed_out(connection: Connection) -> str:
 
 
 def _dependency(connection: Connection) -> str:
+    if connection.error_type is None:
+        return "the connection was refused before the application saw it, since a dependency was down."
     state = next((step.old for step in connection.transitions if step.new is State.ERROR), connection.state)
     return f"{connection.error_type} left the application in state {state}."
 
