@@ -10,13 +10,14 @@ from acceptfirst.detector import RaceConditionDetector, RaceConditionPattern
 from acceptfirst.instrument import instrument, uninstrument
 from acceptfirst.lifecycle import ApplicationConnectionState
 from acceptfirst.middleware import AcceptFirstMiddleware, ConfigurationError
-from acceptfirst.policy import Policy, PolicyError
+from acceptfirst.policy import CollectorPolicy, Policy, PolicyError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AcceptFirstMiddleware",
     "ApplicationConnectionState",
+    "CollectorPolicy",
     "ConfigurationError",
     "HandshakeCoordinator",
     "Policy",
