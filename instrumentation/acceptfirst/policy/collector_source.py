@@ -16,6 +16,7 @@ import os
 import ssl
 import time
 from collections.abc import Hashable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -53,7 +54,7 @@ class CollectorSource:
         self._url = _checked(collector.url)
         self._path = _path_of(self._url, environment)
         self.place = f"{self._url.scheme}://{self._url.netloc}{self._path}"
-        self.key: Hashable = ("collector", self.place, environment, collector)
+        self.key: Hashable = ("collector", self.place, environment, collector.token, collector.timeout_s)
         self._etag: str | None = None
 
     def read(self) -> Policy | None:
@@ -74,17 +75,14 @@ class CollectorSource:
     def _ask(self) -> tuple[bytes | None, str | None]:
         """The body and its ETag; no body where nothing has changed."""
         deadline = time.monotonic() + self._collector.timeout_s
-        connection = self._connection()
-        try:
+        with closing(self._connection()) as connection:
             connection.request("GET", self._path, headers=self._headers())
-            response = connection.getresponse()
-            if response.status == http.client.NOT_MODIFIED and self._etag is not None:
-                return None, None
-            if response.status != http.client.OK:
-                raise self._refusal(response, deadline)
-            return self._body(response, deadline), response.headers["ETag"]
-        finally:
-            connection.close()
+            with closing(connection.getresponse()) as response:  # it has taken the socket over
+                if response.status == http.client.NOT_MODIFIED and self._etag is not None:
+                    return None, None
+                if response.status != http.client.OK:
+                    raise self._refusal(response, deadline)
+                return self._body(response, deadline), response.headers["ETag"]
 
     def _connection(self) -> http.client.HTTPConnection:
         url, timeout_s = self._url, self._collector.timeout_s
