@@ -117,7 +117,7 @@ class Wire:
         return message
 
     async def _send_the_long_way(self, message: Message) -> None:
-        kind = message.get("type", "") if isinstance(message, dict) else ""
+        kind = dict.get(message, "type", "") if isinstance(message, dict) else ""  # a subclass's own get may fail
         try:
             self._connection.send_began(kind)
         except Exception as error:  # noqa: BLE001 - as above
@@ -132,7 +132,7 @@ class Wire:
     def _received(self, message: Any) -> None:
         try:
             if isinstance(message, dict):
-                self._connection.received(message.get("type", ""), message.get("code"))
+                self._connection.received(dict.get(message, "type", ""), dict.get(message, "code"))
             else:
                 self._connection.received("")
             if not self._settled:

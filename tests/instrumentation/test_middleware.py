@@ -401,3 +401,24 @@ def test_accepted_connection_of_auto_mode_has_no_handshake_left_to_stall(server:
     policy = Policy(environment="testing", handshake_timeout_ms=10)
     asyncio.run(server([CONNECT]).run(observed(push, spans, policy=policy)))
     assert spans.violations() == []
+
+
+class Stubborn(dict[str, Any]):
+    """A message whose own ``get`` fails; its items are as they should be."""
+
+    def get(self, *_: Any) -> Any:
+        """Fail."""
+        raise LookupError("this message is not asked like that")
+
+
+def test_message_of_a_class_of_its_own_passes_whatever_its_methods_do(server: Any, spans: Any) -> None:
+    """The server reads it in its own way; our reading of it must not stand between."""
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(Stubborn(ACCEPT))
+
+    script = server([Stubborn(CONNECT)])
+    assert asyncio.run(script.run(observed(stubborn, spans))) is None
+    assert script.sent == [ACCEPT]
+    assert spans.transitions()[1][1] == "CONNECTED"
