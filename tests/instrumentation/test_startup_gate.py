@@ -78,6 +78,22 @@ def test_other_servers_accept_and_close_with_1013(server: Any, spans: Any) -> No
     ]
 
 
+def test_server_that_refuses_1013_is_given_4013(server: Any, spans: Any) -> None:
+    """As daphne does, which would leave the connection open for ever."""
+    script = server([CONNECT])
+    deliver = script.send
+
+    async def send(message: Any) -> None:
+        if message.get("code") == 1013:
+            raise RuntimeError("invalid close code 1013")
+        await deliver(message)
+
+    script.send = send
+    run(guarded(chat, spans, down), script)
+    assert (script.sent[-1]["code"], spans.last()["acceptfirst.close.code"]) == (4013, 4013)
+    assert spans.violations() == ["dependency_not_ready"]
+
+
 def test_refusal_before_accept_is_a_plain_close(server: Any, spans: Any) -> None:
     """By choice, where a client should not see an open connection at all."""
     script = server([CONNECT])

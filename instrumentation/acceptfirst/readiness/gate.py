@@ -27,8 +27,8 @@ from acceptfirst.connection import Connection
 from acceptfirst.failsafe import record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.acting_task import acts_for
+from acceptfirst.readiness.try_again_later import TRY_AGAIN_LATER, close_try_again_later
 
-TRY_AGAIN_LATER: Final = 1013
 NOT_IN_TIME: Final = "not ready in time"
 _SHUT: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
 _NS_PER_MS: Final = 1_000_000
@@ -229,7 +229,7 @@ class HoldGate:
 
     async def _close(self) -> None:
         try:
-            await self._send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": NOT_IN_TIME})
+            self._connection.close_code = await close_try_again_later(self._send, NOT_IN_TIME)
         except Exception as error:  # noqa: BLE001 - the client may be gone already; there is nobody to tell
             if not isinstance(error, OSError):
                 record_failure("HoldGate.close", error)

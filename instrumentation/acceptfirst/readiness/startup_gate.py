@@ -8,19 +8,19 @@ server's own 403, as the user chose. It is a connection like any other in the re
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
 from acceptfirst.connection import Connection
 from acceptfirst.failsafe import failsafe
 from acceptfirst.lifecycle import Trigger
 from acceptfirst.readiness.monitor import DependencyMonitor
+from acceptfirst.readiness.try_again_later import TRY_AGAIN_LATER, close_try_again_later
 
 WhenUnready = Literal["observe", "reject"]
 UnreadyClose = Literal["after_accept", "before_accept"]
 
 DENIAL_EXTENSION: Final = "websocket.http.response"
-TRY_AGAIN_LATER: Final = 1013
 REASON: Final = "try again later"
 _BODY: Final = b"not ready, try again later\n"
 
@@ -85,7 +85,7 @@ class _Refusal:
             if DENIAL_EXTENSION in (scope.get("extensions") or {}):
                 await self._deny(send)
             elif self._unready_close == "before_accept":
-                await send(_close())
+                await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": REASON})
             else:
                 await self._close_after_accept(send)
         if self._connection.close_initiator != "client":
@@ -105,8 +105,4 @@ class _Refusal:
         await send({"type": "websocket.accept"})
         # At once, so that no readiness of any mode comes between the two.
         self._connection.closed_for_the_application(TRY_AGAIN_LATER, Trigger.CLOSE)
-        await send(_close())
-
-
-def _close() -> dict[str, Any]:
-    return {"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": REASON}
+        self._connection.close_code = await close_try_again_later(send, REASON)
