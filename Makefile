@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench dashboards docs clean
+.PHONY: help install demo test lint types unit bench dashboards docs servers pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -35,9 +35,15 @@ types: $(INSTALLED) ## mypy --strict over sources and tests
 unit: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest
 
+pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PATH
+	.ci/pythons
+
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
-	$(BIN)/python benchmarks/bench_instrumentation.py
+	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
+
+servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
+	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
@@ -46,4 +52,4 @@ dashboards: $(INSTALLED) ## write the Grafana boards
 	$(BIN)/python dashboards/generate.py
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist .acceptfirst .mypy_cache .ruff_cache .pytest_cache .hypothesis

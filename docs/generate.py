@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from acceptfirst.catalogue import Catalogue, Condition, Evidence, Match, Pattern, load_catalogue
+from acceptfirst.catalogue import EVIDENCE_KINDS, Catalogue, Condition, Evidence, Match, Pattern, load_catalogue
 from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, ApplicationConnectionState, Trigger
 from acceptfirst.signature import (
     ALPHABET,
@@ -122,17 +122,24 @@ def index_page(catalogue: Catalogue) -> str:
     rows = [
         (str(p.number), f"[{p.name}]({p.name}.md)", p.severity, p.title, p.delay_helps, p.fixed_by) for p in catalogue
     ]
-    helped = sum(pattern.delay_helps == "cures" for pattern in catalogue)
-    told = f"{helped} of them" if helped else "none of them"
+    cured = [f"[{p.name}]({p.name}.md)" for p in catalogue if p.delay_helps == "cures"]
+    told = f"Waiting cures only {' and '.join(cured)}, and there it is the client that must wait, for a random time"
     return _page(
         "instrumentation/acceptfirst/catalogue/patterns.toml",
         "# The patterns",
-        f"{len(catalogue)} races that one connection's [signature](../signature.md) can show. A longer fixed delay "
-        f"cures {told}.",
+        f"{len(catalogue)} races: {len(catalogue.of_scope('connection'))} that one connection's "
+        f"[signature](../signature.md) can show, and {len(catalogue.of_scope('fleet'))} that only many connections "
+        f"show, found in the store. {told}.",
         _table(("#", "pattern", "severity", "what it is", "a delay", "fixed by"), rows),
-        "Numbers that are missing belong to races that only many connections together can show; they are not here yet. "
-        "Patterns of your own go into a TOML file of the same form, given to `acceptfirst.instrument(app, patterns=…)` "
-        "and to `acceptfirst patterns … --extra`.",
+        "## Patterns of your own",
+        "They go into a TOML file of the same form as `instrumentation/acceptfirst/catalogue/patterns.toml`, given to "
+        "`acceptfirst.instrument(app, patterns=…)` and to `acceptfirst patterns … --patterns`, or to both and to "
+        "`acceptfirst classify` and `serve` by the variable `ACCEPTFIRST_PATTERNS`. A mistake in it is told with "
+        "file and line when the application is instrumented. Conditions may ask for: "
+        + ", ".join(f"`{name}`" for name in EVIDENCE_KINDS)
+        + ". A signature uses only literals, `[]`, `()`, `|`, `?`, `*`, `+`, `{m,n}`, `^` and `$`, at most three "
+        "repetitions in a row, and repeats only letters, sets and groups of fixed words, so that no connection can "
+        "hold the process up.",
     )
 
 
@@ -140,17 +147,35 @@ def pattern_page(pattern: Pattern, catalogue: Catalogue, example: dict[str, Any]
     """One pattern: what it is, why it happens, what helps, and how it is told."""
     facts = (
         ("pattern", f"`{pattern.name}` (number {pattern.number})"),
-        ("severity", pattern.severity),
+        ("severity", _severities(pattern)),
         ("does a delay help?", DELAY_ANSWERS[pattern.delay_helps]),
         ("where it is fixed", FIXED_BY[pattern.fixed_by]),
     )
     sections = [f"# {pattern.title}", _table(("", ""), facts), "## Cause", pattern.cause, "## Fix", pattern.remedy]
-    sections += ["## How it shows", _shown(pattern, (example or {}).get("reads", []))]
-    if example:
+    sections += ["## How it shows"]
+    if pattern.scope == "fleet":
+        sections += [_shown_by_many(pattern), *(example or {}).get("shows", [])]
+    else:
+        sections += [_shown(pattern, (example or {}).get("reads", []))]
+    if example and "signature" in example:
         sections += _example(pattern, catalogue, example)
+    if example and "remarks" in example:
+        sections += ["## What to know", *example["remarks"]]
     if explained := _relations(pattern, catalogue):
         sections += ["## Beside other patterns", explained]
     return _page("instrumentation/acceptfirst/catalogue/patterns.toml and docs/pattern_examples.toml", *sections)
+
+
+def _severities(pattern: Pattern) -> str:
+    others = dict.fromkeys(match.severity for match in pattern.matches if match.severity)
+    return ", or ".join([pattern.severity, *(f"{severity} (see below)" for severity in others)])
+
+
+def _shown_by_many(pattern: Pattern) -> str:
+    return (
+        "No connection shows it alone. `acceptfirst classify` looks for it among the stored ones, with the named "
+        f"statement `occurrences_{pattern.name}`."
+    )
 
 
 def _shown(pattern: Pattern, reads: list[str]) -> str:
@@ -159,6 +184,7 @@ def _shown(pattern: Pattern, reads: list[str]) -> str:
         lines = [f"```text\n{match.signature}\n```"]
         lines += [reads[position]] if position < len(reads) else []
         lines += [f"Only where {_conditions(match)}."] if match.conditions else []
+        lines += [f"This way it is {match.severity}."] if match.severity else []
         ways.append("\n\n".join(lines))
     letters = "".join(letter for letter in ALPHABET if any(letter in match.signature for match in pattern.matches))
     legend = "; ".join(f"`{letter}` {ALPHABET[letter]}" for letter in letters)

@@ -4,6 +4,9 @@ The catalogue is compiled to one SQL statement. Signatures go through it as a lo
 expression is run once for every distinct signature of a block and not once for every connection; only connections whose
 signature is suspicious are then asked for their timings. Nothing is fetched: rows go from table to table.
 
+What only many connections show is found before, by named statements of the store (``acceptfirst_analysis.fleet``),
+since it may explain what one of them shows.
+
 Idempotent: what is there already is not written again, and what a longer signature has since disproved is deleted.
 """
 
@@ -13,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from acceptfirst.catalogue import Catalogue, Condition, Match, Pattern
+from acceptfirst_analysis.fleet import TABLE, names_sql, occurrences_sql, unexplained_sql
 from acceptfirst_analysis.window import Window
 
-CLASSIFIER_VERSION: Final = 1
-TABLE: Final = "acceptfirst.race_condition_patterns"
+CLASSIFIER_VERSION: Final = 2
 
 #: Each field of the evidence as the store knows it; NULL where it does not.
 FIELD_SQL: Final = {
@@ -24,6 +27,7 @@ FIELD_SQL: Final = {
     "(toUnixTimestamp64Nano(connected_at) - toUnixTimestamp64Nano(first_seen)) / 1e6)",
     "dwell_ms": "dwell_ms",
     "idle_ms": "idle_ms",
+    "unread_ms": "unread_ms",
     "close_code": "nullIf(close_code, 0)",
     "messages_early": "messages_early",
     "readiness_mode": "nullIf(toString(readiness_mode), '')",
@@ -37,6 +41,7 @@ FIELD_WORDS: Final = {
     "accept_ms": ("accept returned ", " ms after the connection came in"),
     "dwell_ms": ("it ended ", " ms after accept"),
     "idle_ms": ("the last frame was ", " ms before the disconnect"),
+    "unread_ms": ("nobody received for ", " ms"),
     "close_code": ("close code ", ""),
     "messages_early": ("", " handled before the application was ready"),
     "readiness_mode": ("readiness mode ", ""),
@@ -101,24 +106,35 @@ def classify(database: WritableStore, catalogue: Catalogue, window: Window, envi
         StoreError: when the store can't be read or written.
     """
     parameters: dict[str, Any] = {"environment": environment, **window.parameters}
-    found = classification_sql(catalogue)
-    database.run(_insert_sql(found), parameters)
-    stale = _stale_sql(found)
-    if database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {stale}", parameters)[0]["n"]:  # noqa: S608 - as in classification_sql
-        database.run(f"DELETE FROM {TABLE} WHERE {stale}", parameters)  # noqa: S608 - as in classification_sql
+    fleet = catalogue.of_scope("fleet")
+    for pattern in fleet:
+        _write(database, occurrences_sql(pattern, CLASSIFIER_VERSION), f"pattern_type = '{pattern.name}'", parameters)
+    others = f"pattern_type NOT IN ({names_sql([pattern.name for pattern in fleet])})"
+    _write(database, classification_sql(catalogue), others, parameters)
     return _summary(database, parameters)
 
 
+def _write(database: WritableStore, found: str, kind: str, parameters: dict[str, Any]) -> None:
+    """Bring the rows of some patterns in line with what was found now; ``kind`` is the condition that they meet."""
+    database.run(_insert_sql(found), parameters)
+    if not database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {kind}")[0]["n"]:  # noqa: S608 - as in classification_sql
+        return  # nothing was ever found, so nothing can be stale, and it need not be looked for again
+    stale = f"{kind} AND {_stale_sql(found)}"
+    if database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {stale}", parameters)[0]["n"]:  # noqa: S608 - as in classification_sql
+        database.run(f"DELETE FROM {TABLE} WHERE {stale}", parameters)  # noqa: S608 - as in classification_sql
+
+
 def classification_sql(catalogue: Catalogue) -> str:
-    """A SELECT of every occurrence, with the columns of ``race_condition_patterns``.
+    """A SELECT of every occurrence that one connection shows, with the columns of ``race_condition_patterns``.
 
     Its parameters are ``environment``, ``since`` and ``until`` as in the named statements.
     """
-    found = {pattern.name: _pattern_sql(pattern) for pattern in catalogue}
-    occurrences = ",\n        ".join(_occurrence_sql(pattern, catalogue) for pattern in catalogue)
+    patterns = catalogue.of_scope("connection")
+    found = {pattern.name: _pattern_sql(pattern) for pattern in patterns}
+    occurrences = ",\n        ".join(_occurrence_sql(pattern, patterns) for pattern in patterns)
     flags = ",\n        ".join(f"{sql} AS found_{name}" for name, sql in found.items())
     # Filtered twice before any sentence is made: most signatures are innocent, most suspicious ones have an alibi.
-    suspicious = " OR ".join(_match_sql(match) for pattern in catalogue for match in pattern.matches) or "0"
+    suspicious = " OR ".join(_match_sql(match) for pattern in patterns for match in pattern.matches) or "0"
     guilty = " OR ".join(f"found_{name}" for name in found) or "0"
     return f"""
 SELECT connection_id, occurrence.1 AS pattern_type, toUInt16(0) AS sequence, occurrence.2 AS severity, environment,
@@ -139,7 +155,8 @@ FROM (
         )
         WHERE {guilty}
     )
-)"""  # noqa: S608 - made of the catalogue, quoted by _quoted; what users choose is bound as parameters
+)
+WHERE {unexplained_sql(catalogue)}"""  # noqa: S608 - made of the catalogue, quoted by _quoted; what users choose is bound as parameters
 
 
 def _scope_sql() -> str:
@@ -156,8 +173,11 @@ def _fields_sql() -> str:
 
 
 def _pattern_sql(pattern: Pattern) -> str:
-    ways = [" AND ".join([_match_sql(m), *map(_condition_sql, m.conditions)]) for m in pattern.matches]
-    return "(" + " OR ".join(f"({way})" for way in ways) + ")"
+    return "(" + " OR ".join(f"({_way_sql(match)})" for match in pattern.matches) + ")"
+
+
+def _way_sql(match: Match) -> str:
+    return " AND ".join([_match_sql(match), *map(_condition_sql, match.conditions)])
 
 
 def _match_sql(match: Match) -> str:
@@ -178,11 +198,19 @@ def _condition_sql(condition: Condition) -> str:
     return f"if(isNull({column}), {int(condition.when_unknown)}, assumeNotNull({comparison}))"
 
 
-def _occurrence_sql(pattern: Pattern, catalogue: Catalogue) -> str:
-    explained_by = [f"found_{other.name}" for other in catalogue if pattern.name in other.supersedes]
+def _occurrence_sql(pattern: Pattern, patterns: tuple[Pattern, ...]) -> str:
+    explained_by = [f"found_{other.name}" for other in patterns if pattern.name in other.supersedes]
     holds = " AND ".join([f"found_{pattern.name}", *(f"NOT {name}" for name in explained_by)])
-    texts = (pattern.name, pattern.severity, pattern.delay_helps)
-    return f"({', '.join(map(_quoted, texts))}, {_evidence_sql(pattern)}, toBool({holds}))"
+    texts = (_quoted(pattern.name), _severity_sql(pattern), _quoted(pattern.delay_helps))
+    return f"({', '.join(texts)}, {_evidence_sql(pattern)}, toBool({holds}))"
+
+
+def _severity_sql(pattern: Pattern) -> str:
+    """The pattern's, or that of the first match that holds."""
+    if not any(match.severity for match in pattern.matches):
+        return _quoted(pattern.severity)
+    ways = [f"{_way_sql(match)}, {_quoted(pattern.shown_by(match).severity)}" for match in pattern.matches]
+    return f"multiIf({', '.join(ways)}, {_quoted(pattern.severity)})"
 
 
 def _evidence_sql(pattern: Pattern) -> str:

@@ -19,11 +19,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, FastAPI, Query
 from starlette.responses import Response
 
-from acceptfirst.catalogue import load_catalogue
 from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.memory import remember
 from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import parse_instant, window_between
+from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import ExitCode
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
 from acceptfirst_collector.api import Filters
@@ -50,6 +50,7 @@ class Jobs:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._catalogue = usable_catalogue()  # a mistake in a pattern file is told when serve starts
         self._running = threading.Lock()
 
     def classify(self, question: Question) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class Jobs:
             database = self._services.database.sibling()
             try:
                 window = question.window(datetime.now(UTC))
-                return classify(database, load_catalogue(), window, question.environment).to_json()
+                return classify(database, self._catalogue, window, question.environment).to_json()
             finally:
                 database.close()
 

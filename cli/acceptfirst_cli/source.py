@@ -51,7 +51,7 @@ class Source:
         if self.url:
             return self._post("classify", question)
         classifier = importlib.import_module("acceptfirst_analysis.classify")
-        catalogue = importlib.import_module("acceptfirst.catalogue").load_catalogue()
+        catalogue = importlib.import_module("acceptfirst_cli.catalogues").usable_catalogue()
         with self._database() as database:
             window = _asked(question.window)(datetime.now(UTC))
             found = classifier.classify(database, catalogue, window, question.environment)

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from acceptfirst.catalogue import load_catalogue
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst_analysis.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
 from acceptfirst_analysis.report.gather import gather
 from acceptfirst_analysis.report.render import render_html, render_json, render_markdown
+from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 from acceptfirst_store.errors import StoreError
@@ -29,7 +29,7 @@ RENDERERS: Final = {"html": render_html, "md": render_markdown, "json": render_j
 def answer_recommend(reader: StatementReader, question: Question) -> dict[str, Any]:
     """The document of ``recommend --json``."""
     window = question.window(datetime.now(UTC))
-    rows = recommend(reader, load_catalogue(), window, environment=question.environment, settings=question.settings)
+    rows = recommend(reader, usable_catalogue(), window, environment=question.environment, settings=question.settings)
     return to_document(rows, window, question.settings)
 
 
@@ -38,7 +38,7 @@ def answer_report(reader: StatementReader, question: Question) -> dict[str, Any]
     now = datetime.now(UTC)
     report = gather(
         reader,
-        load_catalogue(),
+        usable_catalogue(),
         question.window(now),
         now=now,
         environment=question.environment,

@@ -15,10 +15,10 @@ from typing import Any, Final, Self
 
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
-from acceptfirst.diagnosis.note import explain as explain_connection
+from acceptfirst.diagnosis.timeline import timeline
 from acceptfirst.environment import resolve_environment
+from acceptfirst.failsafe import failsafe
 from acceptfirst.live_evidence import NS_PER_MS
-from acceptfirst.middleware import COORDINATOR_KEY
 
 HASH_KEY_VARIABLE: Final = "ACCEPTFIRST_HASH_KEY"
 _process_key: Final = os.urandom(32)
@@ -87,24 +87,38 @@ def _current_task() -> asyncio.Task[Any] | None:
 def coordinator(connection: Any) -> HandshakeCoordinator:
     """The coordinator of this connection; one that is bound to nothing outside an instrumented connection."""
     record = current(connection)
-    if record is None:
+    if record is None or record.coordinate is None:
         return HandshakeCoordinator(resolve_environment())
-    make: Any = record.scope[COORDINATOR_KEY]
-    made: HandshakeCoordinator = make(record)
+    made: HandshakeCoordinator = record.coordinate(record)
     return made
 
 
+@failsafe
 def identify(connection: Any, user: str) -> None:
     """Keep a keyed hash of who is connected: enough to count users, not enough to name one.
 
     The key is ``ACCEPTFIRST_HASH_KEY``; without it each process draws its own, and hashes of two processes differ.
+
+    Args:
+        connection: a WebSocket or a scope.
+        user: whatever tells users apart; what is not a string is hashed as ``str`` writes it.
     """
     if (record := current(connection)) is not None:
         key = os.environ.get(HASH_KEY_VARIABLE, "").encode() or _process_key
-        record.user_hash = hashlib.blake2b(user.encode(), key=key[:64], digest_size=16).hexdigest()
+        record.user_hash = hashlib.blake2b(str(user).encode(), key=key[:64], digest_size=16).hexdigest()
 
 
 def explain(connection: Any) -> str:
-    """The connection's timeline so far, as text; empty outside an instrumented connection."""
+    """The connection's timeline so far, as text: ``print(acceptfirst.explain(websocket))``.
+
+    At any time, also after the end and from a debugger, whose ``p`` shows the lines as lines.
+
+    Returns:
+        Facts, events with milliseconds, places in the code, and each pattern with its cause and its cure; empty outside
+        an instrumented connection.
+    """
     record = current(connection)
-    return "" if record is None else explain_connection(record)
+    return "" if record is None else (_timeline(record) or "")
+
+
+_timeline: Final = failsafe(timeline)

@@ -7,8 +7,9 @@ Rule 1: an event is recorded after it happened (accept *returned*, send *failed*
 Rule 2: nothing here awaits, and nothing here raises into the application: what the application calls is fail-safe
 itself, what the wire tells is guarded there.
 
-Most of this object's life is messages going to and fro when everything has been settled (``chatting``); ``Wire`` counts
-those by itself. What few connections need (places in the code, phases, timers) is made when it is needed.
+Most of this object's life is messages going to and fro when everything has been settled; ``Wire`` counts those by
+itself. What few connections need (places in the code, phases, timers) is made when it is needed: most handshakes are
+over before the event loop has a moment, so only those that are not by then are timed.
 """
 
 from __future__ import annotations
@@ -18,63 +19,32 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from acceptfirst.asgi import Scope
 from acceptfirst.catalogue import EVIDENCE_FIELDS, Catalogue, Evidence, Pattern
 from acceptfirst.connection_id import is_drawn, new_connection_id
-from acceptfirst.deadlines import Deadlines, Handle
+from acceptfirst.deadlines import Deadlines, FallDue, Lane
 from acceptfirst.diagnosis.error_kind import kind_of_error
 from acceptfirst.diagnosis.sites import Site
+from acceptfirst.diagnosis.tidying import framework_tidies_up
 from acceptfirst.failsafe import failsafe, record_failure
+from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.lifecycle import Trigger, require_transition
 from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
+from acceptfirst.observation import Observers, Transition, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.readiness.acting_task import acts_for
-from acceptfirst.signature import Signature
+from acceptfirst.signature import LENGTH_MAX, Signature
+from acceptfirst.unread import longest_unread_ns
 
 SCOPE_KEY: Final = "acceptfirst.connection"
 BOTH_WAYS: Final = 2
+MS_PER_S: Final = 1000
 FLUSH_AFTER_CLOSED_S: Final = 5.0
 """The last transition is exported when the application returns, but no later than this after CLOSED."""
 
 _SERVER_CLOSE_CODES: Final = frozenset({1011, 1012})
-
-
-class Transition(NamedTuple):
-    """One step of the lifecycle; times are Unix nanoseconds."""
-
-    sequence: int
-    old: State
-    new: State
-    entered_ns: int
-    left_ns: int
-    trigger: Trigger
-
-
-class Violation(NamedTuple):
-    """A pattern that this connection showed; times are Unix nanoseconds."""
-
-    pattern: Pattern
-    caused_ns: int
-    at_ns: int
-
-
-class Observers(Protocol):
-    """What is told about a connection. Implementations may fail: the connection goes on."""
-
-    def opened(self, connection: Connection) -> None:
-        """The server handed the connection over."""
-
-    def transitioned(self, connection: Connection, transition: Transition) -> None:
-        """A transition happened."""
-
-    def violated(self, connection: Connection, violation: Violation) -> None:
-        """A pattern was found, once for each pattern and connection."""
-
-    def finished(self, connection: Connection) -> None:
-        """The application returned, or CLOSED is some seconds ago: the signature is as long as it gets."""
 
 
 class Connection:
@@ -83,20 +53,21 @@ class Connection:
     __slots__ = (
         "_catalogue",
         "_deadlines",
-        "_delay_timer",
-        "_flush_timer",
-        "_handshake_timer",
+        "_innocent",
+        "_lane",
         "_moved",
         "_observers",
         "_reported",
         "_started_monotonic_ns",
-        "_steps",
+        "_taken",
+        "_told",
+        "_told_together",
         "_unconfirmed",
         "admitted",
         "asgi_calls",
-        "chatting",
         "close_code",
         "close_initiator",
+        "coordinate",
         "coordinator",
         "delay_applied_ms",
         "dependencies",
@@ -122,6 +93,7 @@ class Connection:
         "ready_said",
         "receives_pending",
         "scope",
+        "settled",
         "signature",
         "sites",
         "started_ns",
@@ -129,7 +101,13 @@ class Connection:
         "surroundings",
         "timed_out",
         "trace",
+        "transitions",
+        "unread_after_messages",
+        "unread_longest_ns",
+        "unread_since_monotonic_ns",
+        "unspoken",
         "user_hash",
+        "was_attended",
     )
 
     def __init__(
@@ -143,22 +121,25 @@ class Connection:
         observers: Observers,
         deadlines: Deadlines | None = None,
         surroundings: Any = None,
+        coordinate: Callable[[Connection], Any] | None = None,
     ) -> None:
         self._started_monotonic_ns = time.perf_counter_ns()
-        self.started_ns = self.entered_ns = started_ns = time.time_ns()
-        self.id = new_connection_id(started_ns)
+        self.started_ns = self.entered_ns = time.time_ns()
+        self.id = new_connection_id(self.started_ns)
         self.scope = scope
         self.policy = policy
         self.readiness_mode = readiness_mode
         self.gate_mode = gate_mode
         self.surroundings = surroundings  # the OTel context of the server's call, for whoever traces
         self.trace: Any = None  # what an observer keeps about this connection
-        self.metered = False
         self.drawn = is_drawn(self.id, policy.sample_rate)
         self.state = State.INITIALIZING
-        self.chatting = False  # ready, a message has gone each way, and the next changes nothing but its own count
+        self.metered = self.settled = False  # settled: nothing waits for messages, they are only counted
+        self.unspoken = True  # the next message may have to be written down
         self.signature = Signature()
-        self._steps: list[Transition] = []
+        self.transitions: list[Transition] = []  # every step so far, in order
+        self._taken = 0  # how many of them the observers have
+        self._told = self.was_attended = False  # they know that there are more; they have had a moment for it
         self.moments: dict[str, int] = {}
         self.sites: Mapping[str, Site] = _NONE
         self.phases_ms: Mapping[str, float] = _NONE
@@ -171,28 +152,29 @@ class Connection:
         self.messages_sent = 0
         self.messages_early = 0
         self.last_frame_monotonic_ns = 0
+        # These three: see acceptfirst.unread.
+        self.unread_since_monotonic_ns = self.unread_after_messages = self.unread_longest_ns = 0
         self.close_code: int | None = None
         self.close_initiator = "none"
         self.delay_applied_ms = 0.0
         # Not the exception itself: its traceback holds every frame of the application for as long as we live.
         self.error_type: str | None = None
         self.error_kind: str | None = None
-        self.ready_said = False
-        self.timed_out = False
-        self.finished = False
+        self.ready_said = self.timed_out = self.finished = False
         self.user_hash: str | None = None
         self.coordinator: Any = None
+        self.coordinate = coordinate  # makes the coordinator when somebody asks for it
         self.gate: Any = None
         self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
         self._catalogue = catalogue
         self._observers = observers
         self._deadlines = deadlines or Deadlines()
         self._reported: frozenset[str] = frozenset()
-        self._handshake_timer: Handle | None = None
-        self._delay_timer: Handle | None = None
-        self._flush_timer: Handle | None = None
+        self._lane: Lane | None = None  # where it waits for the one deadline that it has at a time
+        self._innocent: object = None  # of what it was found innocent when it was closed, and nothing happened since
         self._moved: tuple[Callable[[], None], ...] = ()
         self._unconfirmed = 0
+        self._told_together = 0  # receives that were pending when the disconnect was delivered to another
 
     # -- what others read ---------------------------------------------------------------------------------------------
 
@@ -201,9 +183,21 @@ class Connection:
         return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
 
     @property
-    def transitions(self) -> list[Transition]:
-        """Every step so far, in order."""
-        return self._steps
+    def observers(self) -> Observers:
+        """Who is told about this connection."""
+        return self._observers
+
+    def attended(self) -> list[Transition]:
+        """The observers have a moment for this connection: it sees to its deadlines, and they will be told of the next.
+
+        Returns:
+            The transitions since the last call.
+        """
+        taken, self._taken = self._taken, len(self.transitions)
+        self.was_attended, self._told = True, False
+        if self._lane is None and not self.finished:
+            self._time_what_goes_on()
+        return self.transitions[taken:]
 
     @property
     def last_frame_ns(self) -> int:
@@ -214,7 +208,7 @@ class Connection:
     @property
     def route(self) -> str:
         """The route's template (``/ws/{room}``), empty where the framework tells none: a path may hold secrets."""
-        return str(getattr(self.scope.get("route"), "path", "") or "")
+        return str(getattr(self.scope.get("route"), "path", "") or self.scope.get("path_template") or "")
 
     @property
     def attempt(self) -> int:
@@ -260,10 +254,18 @@ class Connection:
     def handed_over(self) -> None:
         """The server called: from now on the handshake is timed, since work before the first receive delays it too."""
         self._observers.opened(self)
-        self._time_the_handshake()
 
-    def _time_the_handshake(self) -> None:
-        self._handshake_timer = self._after(self.policy.handshake_timeout_ms, self._handshake_timed_out)
+    def _time_what_goes_on(self) -> None:
+        """What has not come by now may take longer than it should: the end of the handshake, or of the application."""
+        if self.state is State.CLOSED:
+            self._wait(FLUSH_AFTER_CLOSED_S, Connection.finish)
+        elif self.state is State.CONNECTED and self.readiness_mode in ("auto", "blind"):
+            return  # ready is when the application receives, or when the delay is over, which is timed already
+        elif self.state in _HANDSHAKING and not self.timed_out:
+            elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
+            # To the millisecond, so that connections share a lane.
+            left_ms = max(round(self.policy.handshake_timeout_ms - elapsed_ms), 0)
+            self._wait(left_ms / MS_PER_S, Connection.time_is_up)
 
     # -- receive ------------------------------------------------------------------------------------------------------
 
@@ -281,6 +283,8 @@ class Connection:
         """``receive()`` raised or was cancelled: nothing was delivered."""
         self.asgi_calls += 1
         self.receives_pending -= 1
+        self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_after_messages = self.messages_received
         if self.state is State.INITIALIZING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
 
@@ -308,22 +312,25 @@ class Connection:
             self.policy = own
             self.readiness_mode = own.readiness_mode or self.readiness_mode
             self.gate_mode = own.gate or self.gate_mode
-            self._cancel_timers()
-            elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
-            left_ms = max(own.handshake_timeout_ms - elapsed_ms, 0.0)
-            # To the millisecond, so that the handshakes of a route share a queue.
-            self._handshake_timer = self._after(float(round(left_ms)), self._handshake_timed_out)
+            self._wait_no_longer()
+            self._time_what_goes_on()
 
     def _message_received(self) -> None:
         self.messages_received += 1
-        self.signature.add("R")
-        self.last_frame_monotonic_ns = time.perf_counter_ns()
-        if self.messages_received == 1:
-            self.moments["R"] = self.last_frame_ns
+        self.last_frame_monotonic_ns = self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_after_messages = self.messages_received
+        self.spoke("R")
         if self.readiness_mode != "auto" and not self.ready_said:
             self._message_before_ready()
-        else:
-            self._start_chatting()
+
+    def spoke(self, letter: str) -> None:
+        """Write a message down, R or S: its letter where the run of messages does not hold it yet."""
+        signature = self.signature
+        signature.add(letter)
+        self._innocent = None
+        self.unspoken = len(signature.run) < BOTH_WAYS
+        if letter not in self.moments:
+            self.moments[letter] = self.last_frame_ns
 
     def _message_before_ready(self) -> None:
         if self.admitted and any(acts_for(asyncio.current_task(), principal) for principal in self.admitted):
@@ -336,7 +343,13 @@ class Connection:
 
     def _disconnect_delivered(self, code: Any) -> None:
         again = "D" in self.moments
+        if again and self._told_together:  # it waited beside the one that was told first: nobody asked for more
+            self._told_together -= 1
+            return
+        self._told_together = self.receives_pending
         now_ns = self._happened("D")
+        self.unread_since_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_after_messages = self.messages_received
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
@@ -358,12 +371,10 @@ class Connection:
         """``send()`` returned."""
         if kind == "websocket.send":
             self.messages_sent += 1
-            self.signature.add("S")
             self.last_frame_monotonic_ns = time.perf_counter_ns()
+            self.spoke("S")
             if self.state in _ENDED or "A" not in self.moments:
                 self._detect()
-            else:
-                self._start_chatting()
         elif kind == "websocket.accept":
             self._accept_returned()
         elif kind == "websocket.close":
@@ -375,7 +386,7 @@ class Connection:
         """``send()`` raised; a cancellation is not a failure and is not told."""
         self.asgi_calls += 1
         letter = _FAILED.get(kind)
-        if letter:
+        if letter and not (letter == "x" and self._client_has_left() and framework_tidies_up()):
             self._happened(letter)
             self._detect()
 
@@ -386,16 +397,19 @@ class Connection:
             return
         self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
         self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_since_monotonic_ns = self.last_frame_monotonic_ns
         if self.readiness_mode == "auto":
-            self._cancel_timers()
+            if self._lane is not None:
+                self._wait_no_longer()
         elif self.readiness_mode == "blind":
-            self._cancel_timers()
             self.delay_applied_ms = self.policy.delay_ms(self.attempt)
-            self._delay_timer = self._after(self.delay_applied_ms, self._delay_over)
+            self._wait(self.delay_applied_ms / MS_PER_S, Connection.delay_is_over)
         elif self.ready_said:
             self._become_ready()
 
     def _close_returned(self, code: Any) -> None:
+        if self._client_has_left() and framework_tidies_up():
+            return
         if self.state not in _ENDED and "D" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1000
             self.close_initiator = "application"
@@ -412,6 +426,7 @@ class Connection:
         self.ready_said = True
         if self.readiness_mode in ("auto", "blind"):
             self._ready_in_the_shadow()
+            self._settle()
         elif self.state is State.CONNECTED:
             self._become_ready()
 
@@ -450,25 +465,25 @@ class Connection:
 
     def _become_ready(self) -> None:
         now_ns = self._happened("G")
-        self._cancel_timers()
+        if self._lane is not None:
+            self._wait_no_longer()
         self._move(State.READY_FOR_MESSAGES, Trigger.READY, now_ns)
+        self._settle()
 
-    def _start_chatting(self) -> None:
-        """Once messages went both ways, counting is all there is to do, unless something waits for messages."""
-        self.chatting = (
-            len(self.signature.run) == BOTH_WAYS
-            and self.state is State.READY_FOR_MESSAGES
+    def _settle(self) -> None:
+        self.settled = (
+            self.state is State.READY_FOR_MESSAGES
             and (self.ready_said or self.readiness_mode == "auto")
             and self.gate_mode == "observe"
         )
 
-    @failsafe
-    def _delay_over(self) -> None:
+    def delay_is_over(self) -> None:
+        """In ``blind`` mode: the delay that stands in for readiness has passed."""
         if self.state is State.CONNECTED:
             self._become_ready()
 
-    @failsafe
-    def _handshake_timed_out(self) -> None:
+    def time_is_up(self) -> None:
+        """The handshake timeout ran out."""
         if self.state in _HANDSHAKING:
             self.timed_out = True
             self._happened("T")
@@ -502,16 +517,27 @@ class Connection:
         """
         before = self.patterns_now()
         self.signature.add_guard(letter)
-        self.chatting = False
+        self.unspoken = True
+        self._innocent = None
         after = self._detect()
         return tuple(pattern for pattern in after if pattern not in before) or after
+
+    @failsafe
+    def look_again(self) -> None:
+        """Time has passed without an event: report what that shows."""
+        self._detect()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     @failsafe
     def returned(self) -> None:
         """The application returned."""
-        self._close(Trigger.RETURN, self._happened("Z"))
+        innocent = self._innocent
+        now_ns = self._happened("Z")
+        if self.state is not State.CLOSED:
+            self._close(Trigger.RETURN, now_ns)
+        if innocent is not None and innocent is self._catalogue.suspects(self.signature.text):
+            self._innocent = innocent  # that it returned points to nothing that was not asked before
         self.finish()
 
     @failsafe
@@ -525,50 +551,66 @@ class Connection:
         self._close(Trigger.EXCEPTION, now_ns)
         self.finish()
 
-    @failsafe
     def finish(self) -> None:
-        """Judge the whole signature and let the last transition go; the second call does nothing."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        self._detect(final=True)
+        """Judge the whole signature and let the last transition go; the second call does nothing but judge."""
+        if self._lane is not None:
+            self._wait_no_longer()
+        if self._innocent is None:
+            self._detect(final=True)
         if self.finished:
             return
         self.finished = True
-        self._cancel_timers()
         self._observers.finished(self)
+        # The scope holds this record: without the circle both are gone with the last reference to them. A guard that
+        # fires after the end may still ask for these two.
+        scope = self.scope
+        self.scope = {"route": scope.get("route"), "headers": scope.get("headers", ())}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _happened(self, letter: str) -> int:
         """Write the event down; gives its time."""
         now_ns = self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
-        self.signature.add(letter)
-        self.chatting = False  # the next message opens a run of its own
+        signature = self.signature
+        signature.run = ""
+        if len(signature.text) < LENGTH_MAX:  # what ``add`` does, without the call
+            signature.text += letter
+        else:
+            signature.add(letter)
+        self.unspoken = True  # a run of messages begins anew
+        self._innocent = None
         if letter not in self.moments:
             self.moments[letter] = now_ns
         return now_ns
 
+    def _client_has_left(self) -> bool:
+        return "D" in self.moments and "X" not in self.moments
+
     def _close(self, trigger: Trigger, at_ns: int) -> None:
-        if self.state is State.CLOSED:
-            return
-        self._cancel_timers()
-        self._move(State.CLOSED, trigger, at_ns)
-        if trigger is not Trigger.RETURN and trigger is not Trigger.EXCEPTION:  # those two finish by themselves, now
-            self._flush_timer = self._deadlines.after(FLUSH_AFTER_CLOSED_S, self.finish)
+        if self.state is not State.CLOSED:
+            if self._lane is not None:
+                self._wait_no_longer()
+            self._move(State.CLOSED, trigger, at_ns)
 
     def _move(self, new: State, trigger: Trigger, at_ns: int) -> None:
-        if self.state is State.INITIALIZING and new in _NEEDS_PENDING:
+        old = self.state
+        if old is State.INITIALIZING and new in _NEEDS_PENDING:
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, at_ns)  # of zero length: a failure before any event
-        require_transition(self.state, new)
-        transition = _new_transition((len(self._steps), self.state, new, self.entered_ns, at_ns, trigger))
+            old = self.state
+        if new not in ALLOWED_TRANSITIONS[old]:
+            raise TransitionError(old, new)
+        if new in _ENDED:
+            self.unread_longest_ns = longest_unread_ns(self)
+        self.transitions.append(_new_transition((len(self.transitions), old, new, self.entered_ns, at_ns, trigger)))
         self.state = new
+        self.settled = False
         self.entered_ns = at_ns
-        self._steps.append(transition)
-        try:
-            self._observers.transitioned(self, transition)
-        except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
-            record_failure("Observers.transitioned", error)
+        if not self._told:
+            self._told = True
+            try:
+                self._observers.moved(self)
+            except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
+                record_failure("Observers.moved", error)
         if self._moved:
             self._notify_moved()
 
@@ -579,6 +621,8 @@ class Connection:
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
         patterns = self._catalogue.match(LiveEvidence(self))
+        if not patterns and self.state is State.CLOSED:
+            self._innocent = self._catalogue.suspects(self.signature.text)
         for pattern in patterns:
             if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
                 self._reported |= {pattern.name}
@@ -594,16 +638,16 @@ class Connection:
         causes = [self.moments[letter] for letter in pattern.caused_by if letter in self.moments]
         return Violation(pattern, min(causes, default=self.started_ns), at_ns)
 
-    def _after(self, delay_ms: float, callback: Callable[[], object]) -> Handle | None:
-        return self._deadlines.after(delay_ms / 1000, callback)
+    def _wait(self, wait_s: float, fall_due: FallDue) -> None:
+        """Wait for one deadline, and for no other any more."""
+        if self._lane is not None:
+            self._lane.remove(self)
+        self._lane = self._deadlines.wait(self, wait_s, fall_due)
 
-    def _cancel_timers(self) -> None:
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-            self._handshake_timer = None
-        if self._delay_timer is not None:
-            self._delay_timer.cancel()
-            self._delay_timer = None
+    def _wait_no_longer(self) -> None:
+        if self._lane is not None:  # asked here too: most callers have asked already, to spare the call
+            self._lane.remove(self)
+            self._lane = None
 
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -76,11 +76,16 @@ class RaceConditionDetector:
     Args:
         environment: one of the four, or an alias.
         policy: its tuning; the environment's default where none is given.
+        reports_to: another detector that is told everything too: a connection's own sees that connection alone, the
+            process's sees them all.
     """
 
-    def __init__(self, environment: str, policy: Policy | None = None) -> None:
+    def __init__(
+        self, environment: str, policy: Policy | None = None, *, reports_to: RaceConditionDetector | None = None
+    ) -> None:
         self.environment = normalise_environment(environment)
         self.policy = policy or default_policy(self.environment)
+        self.reports_to = reports_to
         self._patterns: deque[RaceConditionPattern] = deque(maxlen=PATTERNS_KEPT_MAX)
 
     def calculate_progressive_delay(self, attempt: int) -> float:
@@ -137,8 +142,24 @@ class RaceConditionDetector:
         pattern = RaceConditionPattern(
             pattern_type=pattern_type, severity=severity, environment=self.environment, details=dict(details or {})
         )
-        self._patterns.append(pattern)
+        self.keep(pattern)
         return pattern
+
+    def take_over(self, other: RaceConditionDetector, connection_id: str) -> None:
+        """Keep what another detector knows of one connection already.
+
+        Args:
+            other: the process's.
+            connection_id: 32 hex digits.
+        """
+        known = other.get_detected_patterns()
+        self._patterns.extend(pattern for pattern in known if pattern.details.get("connection") == connection_id)
+
+    def keep(self, pattern: RaceConditionPattern) -> None:
+        """Keep an occurrence as it is, and report it."""
+        self._patterns.append(pattern)
+        if self.reports_to is not None:
+            self.reports_to.keep(pattern)
 
     def get_detected_patterns(
         self, since: datetime | None = None, pattern_type: str | None = None, severity: str | None = None
@@ -157,7 +178,7 @@ class RaceConditionDetector:
             _require_aware(since, "since")
         return [
             pattern
-            for pattern in self._patterns
+            for pattern in tuple(self._patterns)  # a copy in one step: other threads add to it
             if (since is None or pattern.detected_at >= since)
             and (pattern_type is None or pattern.pattern_type == pattern_type)
             and (severity is None or pattern.severity == severity)
@@ -166,20 +187,22 @@ class RaceConditionDetector:
     def get_pattern_summary(self) -> dict[str, Any]:
         """Counts of what is kept: in all, by name, by severity, and of the last five minutes."""
         recent_from = datetime.now(UTC) - RECENT
+        patterns = tuple(self._patterns)
         return {
             "environment": self.environment,
-            "total_patterns": len(self._patterns),
-            "by_type": dict(Counter(pattern.pattern_type for pattern in self._patterns)),
-            "by_severity": dict(Counter(pattern.severity for pattern in self._patterns)),
-            "recent_patterns": sum(pattern.detected_at >= recent_from for pattern in self._patterns),
+            "total_patterns": len(patterns),
+            "by_type": dict(Counter(pattern.pattern_type for pattern in patterns)),
+            "by_severity": dict(Counter(pattern.severity for pattern in patterns)),
+            "recent_patterns": sum(pattern.detected_at >= recent_from for pattern in patterns),
         }
 
     def clear_old_patterns(self, max_age_seconds: float) -> int:
         """Forget what is older; says how many that were."""
         kept_from = datetime.now(UTC) - timedelta(seconds=max_age_seconds)
-        kept = [pattern for pattern in self._patterns if pattern.detected_at >= kept_from]
-        cleared = len(self._patterns) - len(kept)
-        self._patterns = deque(kept, maxlen=PATTERNS_KEPT_MAX)
+        cleared = 0
+        while self._patterns and self._patterns[0].detected_at < kept_from:  # they stand in the order of their times
+            self._patterns.popleft()
+            cleared += 1
         return cleared
 
     def reset_patterns(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from acceptfirst.unread import notable_unread_ms
+
 if TYPE_CHECKING:
     from acceptfirst.connection import Connection
 
@@ -64,6 +66,11 @@ class LiveEvidence:
     def idle_ms(self) -> float | None:
         """Last frame to disconnect delivered."""
         return idle_ms(self._connection.moments, self._connection.last_frame_ns)
+
+    @property
+    def unread_ms(self) -> float | None:
+        """The longest time without a pending receive, where it is notable."""
+        return notable_unread_ms(self._connection)
 
     @property
     def close_code(self) -> int | None:

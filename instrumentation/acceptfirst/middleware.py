@@ -6,34 +6,45 @@ In ``gate="observe"`` what the application sees is what the server sent, in the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from opentelemetry import context, metrics, trace
 
 from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
-from acceptfirst.catalogue import load_catalogue
+from acceptfirst.catalogue import configured_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
+from acceptfirst.current_connection import enter, leave
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
-from acceptfirst.diagnosis import starlette_guard
+from acceptfirst.diagnosis import litestar_guard, starlette_guard
+from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
+from acceptfirst.excluded_paths import ExcludedPaths
 from acceptfirst.failsafe import failsafe, logger
+from acceptfirst.open_connections import OpenConnections
 from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
+from acceptfirst.precedence import is_observed
 from acceptfirst.readiness.dependencies import Dependency
 from acceptfirst.readiness.monitor import DependencyMonitor
 from acceptfirst.readiness.poll import ReadinessPoll
 from acceptfirst.readiness.startup_gate import StartupGate, UnreadyClose, WhenUnready
 from acceptfirst.telemetry.dependency_checks import DependencyTelemetry
+from acceptfirst.telemetry.lifetime import flushing
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.observers import Telemetry
 from acceptfirst.telemetry.tracing import HandshakeTracer
 from acceptfirst.wire import Wire
 
-CoordinatorFactory = Callable[[str, RaceConditionDetector], HandshakeCoordinator]
+CoordinatorFactory = Callable[..., HandshakeCoordinator]
+"""Makes one connection's coordinator: called with the environment and the connection's detector, and with ``scope=``
+where it has a parameter of that name, so that it can make each user's in its own way."""
+
 _READINESS_MODES: Final = ("auto", "event", "blind")
 
 
@@ -53,19 +64,25 @@ class AcceptFirstMiddleware:
         policy: a ``Policy``, or the path of a TOML file; what it says of readiness and gate wins.
         tracer_provider: where spans go; the global one where none is given.
         meter_provider: where metrics go; likewise.
-        patterns: a TOML file with patterns of your own.
-        coordinator_factory: makes the coordinator of each connection, from the environment and the detector.
+        patterns: a TOML file with patterns of your own; else the one that ``ACCEPTFIRST_PATTERNS`` names.
+        coordinator_factory: makes the coordinator of each connection, from the environment and a detector that sees
+            this connection alone; one with a parameter ``scope`` is given the connection's scope too (its user, say).
         exclude: paths that are not observed.
         dependencies: what must answer before the application can serve; asked in the background.
         when_unready: ``observe`` only tells; ``reject`` refuses new WebSockets while a required dependency is down,
             with 503 where the server knows denial responses.
         unready_close: elsewhere, ``after_accept`` closes with 1013, ``before_accept`` leaves it to the server's 403.
 
+    Attributes:
+        automatic: whether it was put there without the application's author, to whose own it then gives way.
+
     Raises:
         ConfigurationError: when the arguments contradict one another.
         UnknownEnvironmentError: when the environment is none of the four.
         CatalogueError: when the patterns can't be used.
     """
+
+    automatic = False
 
     def __init__(
         self,
@@ -93,13 +110,16 @@ class AcceptFirstMiddleware:
         self.policy = _usable_policy(policy, self.environment, argued, self._poll)
         self._readiness_mode: str = self.policy.readiness_mode or argued[0]
         self._gate_mode: str = self.policy.gate or argued[1]
-        self._exclude = frozenset(exclude)
-        self._catalogue = load_catalogue(Path(patterns) if patterns else None)
+        self._exclude = exclude if isinstance(exclude, ExcludedPaths) else frozenset(exclude)
+        self._catalogue = configured_catalogue(patterns)
         self.detector = RaceConditionDetector(self.environment, self.policy)
         self._coordinator_factory = coordinator_factory
+        self._factory_takes_scope = _has_parameter(coordinator_factory, "scope")
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
+        self._open_connections = OpenConnections()
         self._watches_starlette = starlette_guard.install()
+        litestar_guard.install()
         _require_dependencies(dependencies, when_unready, unready_close)
         self.startup_gate: StartupGate | None = None
         if dependencies:
@@ -109,38 +129,57 @@ class AcceptFirstMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
-        connection = self._open(scope) if scope["type"] == "websocket" else None
+        kind = scope["type"]
+        connection = self._open(scope) if kind == "websocket" else None
         if connection is None:
-            if self.startup_gate is not None and scope["type"] == "lifespan":
-                await self.startup_gate.run_lifespan(self.app, scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
+            app = self.app
+            if kind == "lifespan" and self.startup_gate is not None:
+                app = partial(self.startup_gate.run_lifespan, self.app)
+            try:
+                await app(scope, receive, flushing(send) if kind == "lifespan" else send)
+            finally:
+                if kind == "lifespan":
+                    self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
             return
+        entered = enter(connection)
         refusal = None if self.startup_gate is None else self.startup_gate.refusal(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
             await (refusal or self.app)(connection.scope, wire.receive, wire.send)
         except BaseException as error:
-            connection.raised(error)
+            application_raised(connection, error)
             raise
         else:
             connection.returned()
         finally:
-            wire.stop()
+            if wire.has_tasks:
+                wire.stop()
+            leave(entered)
+            self._open_connections.discard(connection)
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
-        """The coordinator of a connection, made at the first call."""
+        """The coordinator of a connection, made at the first call.
+
+        Raises:
+            RuntimeError: when the factory gives one that another connection has.
+        """
         if connection.coordinator is None:
-            connection.coordinator = self._coordinator_factory(self.environment, self.detector)
-            connection.coordinator.bind(connection)
+            own = RaceConditionDetector(self.environment, connection.policy, reports_to=self.detector)
+            if connection.patterns_now():
+                own.take_over(self.detector, connection.id.hex())
+            more = {"scope": connection.scope} if self._factory_takes_scope else {}
+            coordinator = self._coordinator_factory(self.environment, own, **more)
+            coordinator.bind(connection)
+            connection.coordinator = coordinator  # only now: one that refused stays with its own connection
         return cast("HandshakeCoordinator", connection.coordinator)
 
     @failsafe
     def _open(self, scope: Scope) -> Connection | None:
-        if SCOPE_KEY in scope or scope.get("path") in self._exclude:
-            return None  # observed already by an outer one of us, or not wanted
+        if is_observed(scope) or scope.get("path") in self._exclude:
+            return None  # by an outer one of us, or not wanted
         if not self._watches_starlette:
             self._watches_starlette = starlette_guard.install()
+            litestar_guard.install()
         inner = dict(scope)
         connection = Connection(
             scope=inner,
@@ -151,14 +190,19 @@ class AcceptFirstMiddleware:
             observers=self._telemetry,
             deadlines=self._deadlines,
             surroundings=context.get_current(),
+            coordinate=self.coordinator,
         )
         inner[SCOPE_KEY] = connection
-        inner[COORDINATOR_KEY] = self.coordinator
         connection.handed_over()
+        self._open_connections.add(connection)
         return connection
 
 
-COORDINATOR_KEY: Final = "acceptfirst.coordinator"
+def _has_parameter(function: Callable[..., object], name: str) -> bool:
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # one that is not written in Python
+        return False
 
 
 def _require_modes(readiness_mode: str, gate_mode: str, poll: ReadinessPoll | None) -> None:

@@ -74,20 +74,20 @@ class Signature:
             self.run += letter
         else:
             self.run = ""
-        self._append(letter)
+        if len(self.text) < LENGTH_MAX:
+            self.text += letter
+        else:
+            self._cut(letter)
 
     def add_guard(self, letter: str) -> None:
         """Append ``!`` and the letter of the attempt that the framework refused."""
-        self._append(GUARD)
-        self._append(letter)
+        self.add(GUARD)
+        self.add(letter)
         self.run = ""
 
-    def _append(self, letter: str) -> None:
-        text = self.text
-        if len(text) < LENGTH_MAX:
-            self.text = text + letter
-        else:  # the letter after the head goes, be it the 32nd of a full signature or the first of an older tail
-            self.text = text[:HEAD_LENGTH] + ELISION + text[-TAIL_LENGTH + 1 :] + letter
+    def _cut(self, letter: str) -> None:
+        """The letter after the head goes, be it the 32nd of a full signature or the first of an older tail."""
+        self.text = self.text[:HEAD_LENGTH] + ELISION + self.text[-TAIL_LENGTH + 1 :] + letter
 
     def __str__(self) -> str:
         return self.text

@@ -5,8 +5,8 @@ Design constraints:
 - what the application sees is what the server sent, in the same order and, in ``gate="observe"``, at the same moment:
   the server's awaitable is awaited here and nothing else is;
 - an event is told after the await returned; a cancellation passes through untouched;
-- a message on a connection that is ready and talking costs a few additions (``chatting``); everything else takes the
-  long way through the connection's own methods.
+- a message on a connection that is ready and settled costs a few additions; everything else takes the long way through
+  the connection's own methods.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from acceptfirst.asgi import Message, Receive, Send
 from acceptfirst.connection import Connection
+from acceptfirst.diagnosis.annotation import receive_failed, send_failed
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.gate import HoldGate
@@ -28,7 +29,7 @@ from acceptfirst.readiness.poll import ReadinessPoll, poll_readiness
 class Wire:
     """Stands between one connection's server and its application; the place where failures of ours stop."""
 
-    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_watched")
+    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_watched", "has_tasks")
 
     def __init__(self, connection: Connection, receive: Receive, send: Send, poll: ReadinessPoll | None) -> None:
         self._connection = connection
@@ -38,24 +39,30 @@ class Wire:
         self._polling: Any = None
         self._gate: HoldGate | None = None
         self._settled = False
+        self.has_tasks = False  # tasks of ours may run for this connection
         self._watched = False  # receives are looked at for messages that had been waiting
 
     async def receive(self) -> Message:
         """The application's ``receive``."""
         connection = self._connection
-        if not connection.chatting or connection.receives_pending:
+        if not connection.settled or connection.receives_pending:
             return await self._receive_the_long_way()
         connection.receives_pending = 1
         try:
-            message = await (self._watch(self._receive()) if self._watched else self._receive())
-        except BaseException:
-            self._receive_raised()
+            if self._watched:
+                message = await self._watch(self._receive())
+            else:
+                message = await self._receive()
+        except BaseException as error:
+            receive_failed(connection, error)
             raise
         # It may have ended while we waited, and what the server delivers may be anything.
-        if self._connection.chatting and type(message) is dict and message.get("type") == "websocket.receive":
+        if self._connection.settled and type(message) is dict and message.get("type") == "websocket.receive":
             connection.receives_pending -= 1
             connection.messages_received += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
+            if connection.unspoken:
+                self._spoke("R")
         else:
             self._received(message)
         return message
@@ -63,17 +70,19 @@ class Wire:
     async def send(self, message: Message) -> None:
         """The application's ``send``."""
         connection = self._connection
-        if not connection.chatting or type(message) is not dict or message.get("type") != "websocket.send":
+        if not connection.settled or type(message) is not dict or message.get("type") != "websocket.send":
             await self._send_the_long_way(message)
             return
         try:
             await self._send(message)
-        except Exception:
-            self._send_failed("websocket.send")
+        except Exception as error:
+            send_failed(connection, "websocket.send", error)
             raise
-        if self._connection.chatting:  # as above
+        if self._connection.settled:  # as above
             connection.messages_sent += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
+            if connection.unspoken:
+                self._spoke("S")
         else:
             self._sent("websocket.send", message)
 
@@ -86,16 +95,23 @@ class Wire:
             self._polling.cancel()
 
     async def _receive_the_long_way(self) -> Message:
-        if self._gate is not None:
-            await self._gate.wait_until_open()  # before it counts as a receive: one that is held back races with none
+        gate = self._gate
+        if gate is not None:
+            await gate.wait_until_open()  # before it counts as a receive: one that is held back races with none
+        connection = self._connection
         try:
-            self._connection.receive_began()
+            connection.receive_began()
         except Exception as error:  # noqa: BLE001 - ours must never reach the application
             record_failure("Connection.receive_began", error)
         try:
-            message = await self._next_message()
-        except BaseException:
-            self._receive_raised()
+            if self._gate is not None:
+                message = await self._gate.receive()
+            elif self._watched and connection.state is State.READY_FOR_MESSAGES:
+                message = await self._watch(self._receive())
+            else:
+                message = await self._receive()
+        except BaseException as error:
+            receive_failed(connection, error)
             raise
         self._received(message)
         return message
@@ -108,8 +124,8 @@ class Wire:
             record_failure("Connection.send_began", error)
         try:
             await self._send(message)
-        except Exception:
-            self._send_failed(kind)
+        except Exception as error:
+            send_failed(self._connection, kind, error)
             raise
         self._sent(kind, message)
 
@@ -125,12 +141,8 @@ class Wire:
             record_failure("Connection.received", error)
 
     @failsafe
-    def _receive_raised(self) -> None:
-        self._connection.receive_raised()
-
-    @failsafe
-    def _send_failed(self, kind: str) -> None:
-        self._connection.send_failed(kind)
+    def _spoke(self, letter: str) -> None:
+        self._connection.spoke(letter)
 
     def _sent(self, kind: str, message: Message) -> None:
         try:
@@ -146,6 +158,7 @@ class Wire:
         self._watched = self._connection.readiness_mode == "auto"
         if self._connection.gate_mode == "hold":
             self._gate = self._connection.gate = HoldGate(self._connection, self._receive, self._send)
+            self.has_tasks = True
 
     def _accepted(self) -> None:
         if not self._settled:
@@ -154,14 +167,7 @@ class Wire:
             self._gate.accepted()
         if self._connection.readiness_mode == "polled" and self._poll is not None and self._polling is None:
             self._polling = poll_readiness(self._connection, self._poll)
-
-    async def _next_message(self) -> Message:
-        if self._gate is not None:
-            return await self._gate.receive()
-        receiving = self._receive()
-        if not self._watched or self._connection.state is not State.READY_FOR_MESSAGES:
-            return await receiving
-        return await self._watch(receiving)
+            self.has_tasks = True
 
     async def _watch(self, receiving: Awaitable[Message]) -> Message:
         """Await a receive, and tell whether it was done in its first step: then its message had been waiting.

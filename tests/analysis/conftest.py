@@ -81,6 +81,7 @@ class Handshakes:
             "phases": {},
             "dwell_ms": None,
             "idle_ms": None,
+            "unread_ms": None,
             "close_code": 1000,
             "messages_early": 0,
             "messages_received": 0,

@@ -36,6 +36,9 @@ LABELLED: list[tuple[str, dict[str, Any], set[str]]] = [
     ("CE", {"error_kind": "dependency"}, {"dependency_not_ready"}),
     ("CAX", {"close_code": 4401}, {"auth_timeout"}),
     ("CAGRD", {"idle_ms": 40_000.0, "close_code": 1006}, {"keepalive_timeout"}),
+    ("CAGRD", {"idle_ms": 4_000.0, "close_code": 1011}, {"keepalive_timeout"}),
+    ("CASXZ", {"unread_ms": 61_000.0}, {"zombie_half_open"}),
+    ("CASXZ", {"unread_ms": 59_000.0}, set()),
     ("CA!RE", {}, {"receive_on_unaccepted_object"}),
     ("CAGRSD", {}, set()),
     ("CAGRSXZ", {}, set()),
@@ -48,6 +51,7 @@ EVIDENCE = st.builds(
     accept_ms=st.sampled_from([None, 0.0, 249.0, 250.0, 900.0]),
     dwell_ms=st.sampled_from([None, 0.0, 50.0, 51.0, 1000.0]),
     idle_ms=st.sampled_from([None, 35_000.0, 40_000.0, 45_000.5]),
+    unread_ms=st.sampled_from([None, 1000.0, 59_999.9, 60_000.0]),
     close_code=st.sampled_from([None, 1000, 1005, 1006, 1008, 1011, 4401, 4408]),
     messages_early=st.integers(0, 2),
     readiness_mode=st.sampled_from([None, "auto", "event", "blind"]),
@@ -60,6 +64,7 @@ def write(handshakes: Any, evidence: Evidence) -> str:
     own: dict[str, Any] = {
         "dwell_ms": evidence.dwell_ms,
         "idle_ms": evidence.idle_ms,
+        "unread_ms": evidence.unread_ms,
         "close_code": evidence.close_code or 0,
         "messages_early": evidence.messages_early or 0,
         "readiness_mode": evidence.readiness_mode or "",
@@ -184,7 +189,7 @@ def test_users_patterns_are_classified_when_their_texts_are_hostile(
         'schema_version = 1\n[[pattern]]\nnumber = 900\nname = "own_race"\nseverity = "fatal"\n'
         'title = "it\'s \\\\\' OR 1 --"\ncause = "c"\nremedy = "r"\ndelay_helps = "cures"\nfixed_by = "client"\n'
         '[[pattern.match]]\nsignature = "^CAGRSD$"\n'
-        'conditions = [{ field = "close_code", one_of = ["text", 1000] },\n'
+        'conditions = [{ field = "close_code", one_of = [7, 1000] },\n'
         '{ field = "idle_ms", maximum = 1, when_unknown = true }]\n'
     )
     handshakes.add("CAGRSD")

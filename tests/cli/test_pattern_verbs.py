@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +77,62 @@ def test_classify_goes_on_when_a_line_is_bad(acceptfirst: Run) -> None:
     assert ended.code == 2
     assert ["error" in answer for answer in answers] == [True] * 6 + [False]
     assert "6 lines could not be read" in ended.err
+
+
+OWN = """schema_version = 1
+[[pattern]]
+number = 101
+name = "chatty_client"
+severity = "warning"
+title = "More than one message"
+cause = "c"
+remedy = "r"
+delay_helps = "useless"
+fixed_by = "client"
+[[pattern.match]]
+signature = "RSG?X"
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A file with one pattern of a user's."""
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    return path
+
+
+def test_patterns_of_a_file_are_listed_shown_and_found(acceptfirst: Run, own: Path) -> None:
+    """Behind the shipped ones, by every verb."""
+    listed = acceptfirst("patterns", "list", "--patterns", str(own)).out
+    shown = acceptfirst("patterns", "show", "chatty_client", "--patterns", str(own)).out
+    explained = json.loads(acceptfirst("patterns", "explain", "CAGRSX", "--patterns", str(own), "--json").out)
+    classified = json.loads(acceptfirst("patterns", "classify", "--patterns", str(own), "--json", stdin="CAGRSX").out)
+    assert listed.splitlines()[-1].split("\t")[1] == "chatty_client"
+    assert "More than one message" in shown
+    assert [pattern["name"] for pattern in explained["patterns"]] == classified["patterns"] == ["chatty_client"]
+
+
+def test_patterns_are_those_of_the_environment_when_none_are_given(
+    acceptfirst: Run, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ACCEPTFIRST_PATTERNS names the file."""
+    monkeypatch.setenv("ACCEPTFIRST_PATTERNS", str(own))
+    assert "chatty_client" in acceptfirst("patterns", "list").out
+
+
+@pytest.mark.parametrize("verb", [("list",), ("show", "double_accept"), ("explain", "C"), ("classify",)])
+def test_every_verb_tells_the_line_when_a_file_is_wrong(acceptfirst: Run, own: Path, verb: tuple[str, ...]) -> None:
+    """A usage error in one line, with file, line, what was expected and what came."""
+    own.write_text(OWN.replace('"warning"', "5"))
+    ended = acceptfirst("patterns", *verb, "--patterns", str(own))
+    assert ended.code == 2
+    assert ended.err == (
+        f"acceptfirst: {own}:5: pattern 1 (chatty_client): expected severity to be one of warning, critical, fatal, "
+        "but got 5\n"
+    )
+
+
+def test_show_says_which_statement_finds_a_fleet_pattern(acceptfirst: Run) -> None:
+    """No regular expression could."""
+    assert "occurrences_reconnect_storm" in acceptfirst("patterns", "show", "reconnect_storm").out

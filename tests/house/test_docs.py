@@ -83,9 +83,17 @@ def test_each_regular_expression_is_told_in_words(name: str) -> None:
 
 def test_an_example_without_code_shows_its_pattern() -> None:
     """Its signature and timings are what the catalogue asks for."""
-    for name in EXAMPLES.keys() - CODE.keys():
+    fleet = {pattern.name for pattern in load_catalogue().of_scope("fleet")}
+    for name in EXAMPLES.keys() - CODE.keys() - fleet:
         found = load_catalogue().match(Evidence(EXAMPLES[name]["signature"], **EXAMPLES[name].get("evidence", {})))
         assert name in {pattern.name for pattern in found}
+
+
+def test_a_pattern_of_many_connections_is_told_in_words() -> None:
+    """What the store looks for, and what it can't know."""
+    for pattern in load_catalogue().of_scope("fleet"):
+        assert EXAMPLES[pattern.name]["shows"]
+        assert EXAMPLES[pattern.name]["remarks"]
 
 
 @dataclass
@@ -264,7 +272,7 @@ def sources(package: str) -> str:
 NAME = re.compile(
     r'"((?:acceptfirst(?:\.[a-z_]+)+|acceptfirst\.phase\.\{name\}\.duration_ms|websocket\.(?:handshake|transition|violation)))"'
 )
-INTERNAL = {"acceptfirst.connection", "acceptfirst.coordinator"}
+INTERNAL = {"acceptfirst.connection", "acceptfirst.middleware"}
 
 
 def test_telemetry_page_names_every_span_attribute_and_metric() -> None:

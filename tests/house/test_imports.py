@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PACKAGES = {
     "acceptfirst": "instrumentation",
+    "acceptfirst_pytest": "instrumentation",
     "acceptfirst_store": "store",
     "acceptfirst_collector": "collector",
     "acceptfirst_analysis": "analysis",
@@ -23,6 +24,7 @@ PACKAGES = {
 
 MAY_IMPORT = {
     "acceptfirst": set(),
+    "acceptfirst_pytest": {"acceptfirst"},
     "acceptfirst_store": {"acceptfirst"},
     "acceptfirst_collector": {"acceptfirst", "acceptfirst_store"},
     "acceptfirst_analysis": {"acceptfirst", "acceptfirst_store"},

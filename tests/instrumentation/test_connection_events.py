@@ -21,7 +21,7 @@ class Silent:
     def opened(self, *_: Any) -> None:
         """Hear."""
 
-    transitioned = violated = finished = opened
+    moved = violated = finished = opened
 
 
 def connection() -> Connection:

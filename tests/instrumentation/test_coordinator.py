@@ -162,3 +162,77 @@ def test_coordinator_belongs_to_one_connection(server: Any) -> None:
 def test_aliases_of_environments_are_known(environment: str) -> None:
     """People write prod."""
     assert HandshakeCoordinator(environment).environment in ("production", "testing", "staging", "development")
+
+
+async def races(scope: Any, receive: Any, send: Any) -> None:
+    """Closes twice."""
+    await receive()
+    await send(ACCEPT)
+    await send({"type": "websocket.close"})
+    await send({"type": "websocket.close"})
+
+
+@pytest.mark.parametrize("asked", ["before the race", "after the race"])
+def test_coordinators_detector_knows_its_own_connection_only(server: Any, asked: str) -> None:
+    """Whether the coordinator was there before the race or not; the process's detector knows them all."""
+    ids: list[str] = []
+    details: list[list[Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if asked == "before the race":
+            acceptfirst.coordinator(scope)
+        await races(scope, receive, send)
+        own = acceptfirst.coordinator(scope)
+        ids.append(own.get_coordination_summary()["connection_id"])
+        details.append([pattern.details["connection"] for pattern in own.detector.get_detected_patterns()])
+
+    instrumented: Any = acceptfirst.AcceptFirstMiddleware(app, environment="testing")
+    for _ in range(2):
+        asyncio.run(server([CONNECT]).run(instrumented))
+    assert details == [[ids[0]], [ids[1]]]
+    assert [pattern.details["connection"] for pattern in instrumented.detector.get_detected_patterns()] == ids
+
+
+def test_coordinator_of_another_connection_is_never_given_out(server: Any) -> None:
+    """Not at the second call either: a coordinator that refused to be bound is not kept."""
+    shared = HandshakeCoordinator("testing")
+    given: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        for _ in range(2):
+            try:
+                given.append(acceptfirst.coordinator(scope))
+            except RuntimeError:
+                given.append(None)
+
+    instrumented: Any = acceptfirst.instrument(app, environment="testing", coordinator_factory=lambda *_: shared)
+    for _ in range(2):
+        asyncio.run(server([CONNECT]).run(instrumented))
+    assert given == [shared, shared, None, None]
+
+
+def test_factory_that_asks_for_the_scope_makes_each_users_coordinator(server: Any) -> None:
+    """What the application's authentication put into the scope is there."""
+
+    class UsersCoordinator(HandshakeCoordinator):
+        user = ""
+
+    def make(environment: str, detector: RaceConditionDetector, scope: Any) -> HandshakeCoordinator:
+        made = UsersCoordinator(environment, detector)
+        made.user = scope["user"]
+        return made
+
+    users: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        coordinator = acceptfirst.coordinator(scope)
+        assert isinstance(coordinator, UsersCoordinator)
+        users.append(coordinator.user)
+
+    instrumented: Any = acceptfirst.instrument(app, environment="testing", coordinator_factory=make)
+    for user in ("anna", "ben"):
+        script = server([CONNECT])
+        script.scope["user"] = user
+        asyncio.run(script.run(instrumented))
+    assert users == ["anna", "ben"]

@@ -338,6 +338,21 @@ def test_two_receives_at_once_are_seen_although_no_server_raises(server: Any, sp
     assert "concurrent_receive" in spans.violations()
 
 
+def test_reader_that_waited_beside_the_one_told_first_has_not_received_after_disconnect(
+    server: Any, spans: Any
+) -> None:
+    """Uvicorn wakes every receive that is pending; only one that begins afterwards asked for more."""
+
+    async def two_readers(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await asyncio.gather(receive(), receive())
+
+    script = server([CONNECT, 0.01, DISCONNECT, DISCONNECT])
+    asyncio.run(script.run(observed(two_readers, spans)))
+    assert spans.violations() == ["concurrent_receive"]
+
+
 def test_auto_mode_counts_messages_that_were_waiting(server: Any, spans: Any) -> None:
     """Two messages that were there before the first receive are early; the third, which came later, is not."""
     asyncio.run(server([CONNECT, MESSAGE, MESSAGE, 0.01, MESSAGE, DISCONNECT]).run(observed(echo, spans)))
@@ -372,3 +387,17 @@ def test_stray_timer_never_fires_after_the_end(server: Any, spans: Any) -> None:
     asyncio.run(main())
     assert spans.last()["acceptfirst.signature"] == "CXZ"
     assert spans.violations() == ["handshake_rejected_403"]
+
+
+def test_accepted_connection_of_auto_mode_has_no_handshake_left_to_stall(server: Any, spans: Any) -> None:
+    """Its first receive is its readiness, whenever that comes: a handler that only sends has not stalled."""
+
+    async def push(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await asyncio.sleep(0.05)
+        await send({"type": "websocket.close"})
+
+    policy = Policy(environment="testing", handshake_timeout_ms=10)
+    asyncio.run(server([CONNECT]).run(observed(push, spans, policy=policy)))
+    assert spans.violations() == []

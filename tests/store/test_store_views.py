@@ -28,6 +28,7 @@ LAST = {
     "acceptfirst.phase.auth.duration_ms": "12.5",
     "acceptfirst.first_message_ms": "36.5",
     "acceptfirst.dwell_ms": "80",
+    "acceptfirst.unread_ms": "61000.5",
     "acceptfirst.error.kind": "dependency",
     "error.type": "TimeoutError",
 }
@@ -102,6 +103,7 @@ def test_view_settles_a_handshake_from_its_spans(
         "error_kind": "dependency",
         "dwell_ms": 80.0,
         "idle_ms": None,
+        "unread_ms": 61000.5,
         "user_hash": "",
         "first_seen": began,
         "last_seen": began + dt.timedelta(milliseconds=90),
@@ -199,6 +201,7 @@ def test_view_keeps_numbers_finite_when_attributes_are_not(
 ) -> None:
     """A NaN in one span must not make every sum over the table NaN."""
     hostile = {"acceptfirst.sample.weight": "nan", "acceptfirst.dwell_ms": "inf", "acceptfirst.attempt": "-1"}
+    hostile["acceptfirst.unread_ms"] = "-inf"
     database.insert_rows("otel_traces", [make_span("websocket.transition", hostile, Duration=2**64 - 1)])
     row = _handshake(database, connection_id)
-    assert (row["weight"], row["dwell_ms"], row["attempt"]) == (0.0, None, 0)
+    assert (row["weight"], row["dwell_ms"], row["unread_ms"], row["attempt"]) == (0.0, None, None, 0)

@@ -10,8 +10,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from acceptfirst.catalogue import Catalogue, CatalogueError, Evidence, Pattern, load_catalogue
+from acceptfirst.catalogue import (
+    EVIDENCE_KINDS,
+    PATTERNS_VARIABLE,
+    Catalogue,
+    Evidence,
+    Pattern,
+)
 from acceptfirst.signature import describe
+from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.source import JsonOption
 from acceptfirst_cli.tables import print_json, print_json_line, print_table
@@ -20,17 +27,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 
 SCHEMA_VERSION: Final = 1
 
-ExtraOption = Annotated[Path | None, typer.Option(help="A TOML file with patterns of your own.")]
-
-_KINDS: Final[dict[str, type]] = {
-    "accept_ms": float,
-    "dwell_ms": float,
-    "idle_ms": float,
-    "close_code": int,
-    "messages_early": int,
-    "readiness_mode": str,
-    "error_kind": str,
-}
+ExtraOption = Annotated[
+    Path | None,
+    typer.Option("--patterns", "--extra", envvar=PATTERNS_VARIABLE, help="A TOML file with patterns of your own."),
+]
 
 
 class EvidenceError(ValueError):
@@ -40,7 +40,7 @@ class EvidenceError(ValueError):
 @app.command("list")
 def run_list(extra: ExtraOption = None, *, as_json: JsonOption = False) -> None:
     """List the patterns."""
-    patterns = _catalogue(extra).patterns
+    patterns = usable_catalogue(extra).patterns
     if as_json:
         print_json({"schema_version": SCHEMA_VERSION, "patterns": [_document(pattern) for pattern in patterns]})
         return
@@ -51,7 +51,7 @@ def run_list(extra: ExtraOption = None, *, as_json: JsonOption = False) -> None:
 @app.command("show")
 def run_show(name: str, extra: ExtraOption = None, *, as_json: JsonOption = False) -> None:
     """Show one pattern: cause, remedy, and how it is told."""
-    catalogue = _catalogue(extra)
+    catalogue = usable_catalogue(extra)
     if name not in catalogue:
         raise CommandError(
             f"expected a pattern of the catalogue, but got {name!r}; see acceptfirst patterns list", ExitCode.USAGE
@@ -63,6 +63,8 @@ def run_show(name: str, extra: ExtraOption = None, *, as_json: JsonOption = Fals
     matches = document.pop("matches")
     rows = [(key, ", ".join(value) if isinstance(value, list) else value) for key, value in document.items()]
     rows += [("told by", _match_text(match)) for match in matches]
+    if catalogue[name].scope == "fleet":
+        rows.append(("told by", f"many connections together, by the store's statement occurrences_{name}"))
     print_table(("", ""), rows)
 
 
@@ -73,6 +75,7 @@ def run_explain(
     accept_ms: Annotated[float | None, typer.Option(help="Connection handed over to accept returned.")] = None,
     dwell_ms: Annotated[float | None, typer.Option(help="Accept returned to the end.")] = None,
     idle_ms: Annotated[float | None, typer.Option(help="Last frame to disconnect.")] = None,
+    unread_ms: Annotated[float | None, typer.Option(help="Longest time without a pending receive.")] = None,
     close_code: Annotated[int | None, typer.Option(help="Of the close or disconnect.")] = None,
     messages_early: Annotated[int | None, typer.Option(help="Messages handled before ready.")] = None,
     readiness_mode: Annotated[str | None, typer.Option(help="auto, event, polled or blind.")] = None,
@@ -81,9 +84,11 @@ def run_explain(
     as_json: JsonOption = False,
 ) -> None:
     """Spell a signature out and say which races it shows."""
-    evidence = Evidence(signature, accept_ms, dwell_ms, idle_ms, close_code, messages_early, readiness_mode, error_kind)
+    evidence = Evidence(
+        signature, accept_ms, dwell_ms, idle_ms, unread_ms, close_code, messages_early, readiness_mode, error_kind
+    )
     try:
-        explained = explain(evidence, _catalogue(extra))
+        explained = explain(evidence, usable_catalogue(extra))
     except ValueError as error:
         raise CommandError(f"{error}; see the alphabet in the documentation", ExitCode.USAGE) from error
     if as_json:
@@ -98,7 +103,7 @@ def run_classify(extra: ExtraOption = None, *, as_json: JsonOption = False) -> N
 
     A line that can't be read is answered with its error and doesn't stop the rest; the exit code is then 2.
     """
-    catalogue = _catalogue(extra)
+    catalogue = usable_catalogue(extra)
     wrong = 0
     for line in sys.stdin:
         if not line.strip():
@@ -160,20 +165,13 @@ def _evidence(line: str) -> Evidence:
     if not isinstance(signature, str):
         raise EvidenceError("expected a signature in the object")
     for name, value in values.items():
-        kind = _KINDS.get(name)
+        kind = EVIDENCE_KINDS.get(name)
         if kind is None:
-            raise EvidenceError(f"expected only signature, {', '.join(_KINDS)}, but got {name!r}")
+            raise EvidenceError(f"expected only signature, {', '.join(EVIDENCE_KINDS)}, but got {name!r}")
         fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
         if value is not None and (isinstance(value, bool) or not fits):
             raise EvidenceError(f"expected {name} to be of type {kind.__name__}, but got {value!r}")
     return Evidence(signature, **values)
-
-
-def _catalogue(extra: Path | None) -> Catalogue:
-    try:
-        return load_catalogue(extra)
-    except CatalogueError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from error
 
 
 def _document(pattern: Pattern) -> dict[str, Any]:
@@ -183,7 +181,8 @@ def _document(pattern: Pattern) -> dict[str, Any]:
 
 def _match_text(match: dict[str, Any]) -> str:
     conditions = " and ".join(_condition_text(condition) for condition in match["conditions"])
-    return f"{match['signature']}" + (f" with {conditions}" if conditions else "")
+    graver = f" ({match['severity']})" if match["severity"] else ""
+    return f"{match['signature']}" + (f" with {conditions}" if conditions else "") + graver
 
 
 def _condition_text(condition: dict[str, Any]) -> str:

@@ -45,6 +45,12 @@ async def _until_disconnect(websocket: WebSocket) -> None:
             await websocket.receive_text()
 
 
+async def _echo(websocket: WebSocket) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await websocket.send_text(await websocket.receive_text())
+
+
 async def receive_before_accept(websocket: WebSocket, ledger: Ledger) -> None:
     """``accept()`` is missing on this path."""
     ledger.plant("receive_before_accept")
@@ -182,10 +188,10 @@ async def concurrent_receive(websocket: WebSocket, ledger: Ledger) -> None:
     await websocket.accept()
     acceptfirst.ready(websocket)
     ledger.plant("concurrent_receive")
-    readers = [asyncio.create_task(websocket.receive_text(), name=f"reader {number}") for number in (1, 2)]
-    for text in await asyncio.gather(*readers):
-        await websocket.send_text(text)
-    await _until_disconnect(websocket)
+    readers = [asyncio.create_task(_echo(websocket), name=f"reader {number}") for number in (1, 2)]
+    _, left = await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+    for reader in left:
+        reader.cancel()
 
 
 async def dependency_not_ready(websocket: WebSocket, ledger: Ledger) -> None:

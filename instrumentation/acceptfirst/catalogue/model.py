@@ -6,14 +6,19 @@ signatures are few, connections are many.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Final, Literal, Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final, Literal, Protocol
 
 Severity = Literal["warning", "critical", "fatal"]
 DelayHelps = Literal["cures", "masks", "useless", "worsens"]
 FixedBy = Literal["gate", "code", "client"]
+Scope = Literal["connection", "fleet"]
+"""What it takes to see a pattern: one connection, or the many of a store."""
 
 _REMEMBERED_SIGNATURES_MAX: Final = 4096
 
@@ -27,6 +32,8 @@ class Evidence:
         accept_ms: the server handed the connection over to accept returned.
         dwell_ms: accept returned to the end: the disconnect delivered, or the application's close before it.
         idle_ms: last frame either way to disconnect delivered.
+        unread_ms: the longest time, while it was accepted and open, in which no receive was pending, so that nothing
+            could have told the application that the client had left. Under a second it is not told.
         close_code: of the close or the disconnect that ended it.
         messages_early: messages handled before the application was ready, outside a receiving phase.
         readiness_mode: ``auto``, ``event``, ``polled`` or ``blind``.
@@ -37,6 +44,7 @@ class Evidence:
     accept_ms: float | None = None
     dwell_ms: float | None = None
     idle_ms: float | None = None
+    unread_ms: float | None = None
     close_code: int | None = None
     messages_early: int | None = None
     readiness_mode: str | None = None
@@ -53,6 +61,22 @@ class EvidenceLike(Protocol):
 
 EVIDENCE_FIELDS: Final = frozenset(f.name for f in fields(Evidence)) - {"signature"}
 
+EVIDENCE_KINDS: Final[dict[str, type]] = {
+    "accept_ms": float,
+    "dwell_ms": float,
+    "idle_ms": float,
+    "unread_ms": float,
+    "close_code": int,
+    "messages_early": int,
+    "readiness_mode": str,
+    "error_kind": str,
+}
+"""What each field holds where it is known."""
+
+
+_Test = Callable[[Any], bool]
+"""A condition as a function of the evidence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -66,36 +90,35 @@ class Condition:
 
     def holds(self, evidence: EvidenceLike) -> bool:
         """Whether the evidence is within the bound."""
-        value = getattr(evidence, self.field)
-        if value is None:
-            return self.when_unknown
-        if self.one_of:
-            return value in self.one_of
-        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+        return _tests((self,))[0](evidence)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One way in which a pattern shows: a signature and the conditions that must hold beside it."""
+    """One way in which a pattern shows: a signature and the conditions that must hold beside it.
+
+    Attributes:
+        signature: a regular expression.
+        conditions: all of them must hold.
+        severity: of what shows in this way, where it is another than the pattern's.
+    """
 
     signature: str
     conditions: tuple[Condition, ...] = ()
+    severity: Severity | None = None
 
     def holds(self, evidence: Evidence) -> bool:
         """Whether the signature is found and every condition holds."""
-        return bool(re.search(self.signature, evidence.signature)) and self.conditions_hold(evidence)
-
-    def conditions_hold(self, evidence: EvidenceLike) -> bool:
-        """Whether every condition holds, the signature left aside."""
-        for condition in self.conditions:  # noqa: SIM110 - a generator would cost more than the conditions do
-            if not condition.holds(evidence):
-                return False
-        return True
+        return bool(re.search(self.signature, evidence.signature)) and _all_hold(_tests(self.conditions), evidence)
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One race: how it shows, what causes it, what mends it and what waiting does to it."""
+    """One race: how it shows, what causes it, what mends it and what waiting does to it.
+
+    One of scope ``fleet`` has no matches: the store finds it among many connections, by the named statement
+    ``occurrences_<name>``.
+    """
 
     number: int
     name: str
@@ -108,6 +131,11 @@ class Pattern:
     caused_by: str
     matches: tuple[Match, ...]
     supersedes: tuple[str, ...] = ()
+    scope: Scope = "connection"
+
+    def shown_by(self, match: Match) -> Pattern:
+        """This pattern at the severity of the match that shows it; of several, the first decides."""
+        return self if match.severity is None else replace(self, severity=match.severity)
 
     @property
     def anchor(self) -> str:
@@ -115,14 +143,32 @@ class Pattern:
         return f"patterns/{self.name}.md"
 
 
-_Candidates = list[tuple[Pattern, list[Match]]]
+Suspect = tuple[tuple[tuple[_Test, ...], Pattern], ...]
+"""The ways in which one pattern may show: the tests that must hold beside the signature, and the pattern at the
+severity that it then has."""
 
 
-def _any_holds(matches: list[Match], evidence: EvidenceLike) -> bool:
-    for match in matches:  # noqa: SIM110 - as above
-        if match.conditions_hold(evidence):
-            return True
-    return False
+def _all_hold(tests: tuple[_Test, ...], evidence: EvidenceLike) -> bool:
+    for test in tests:  # noqa: SIM110 - a generator would cost more than the tests do
+        if not test(evidence):
+            return False
+    return True
+
+
+@cache
+def _tests(conditions: tuple[Condition, ...]) -> tuple[_Test, ...]:
+    return tuple(_test(condition) for condition in conditions)
+
+
+def _test(condition: Condition) -> _Test:
+    """The condition as the least work: this is asked for each connection that a server ever has."""
+    value_of, unknown = attrgetter(condition.field), condition.when_unknown
+    if condition.one_of:
+        wanted = frozenset(condition.one_of)
+        return lambda evidence: unknown if (value := value_of(evidence)) is None else value in wanted
+    low = -math.inf if condition.minimum is None else condition.minimum
+    high = math.inf if condition.maximum is None else condition.maximum
+    return lambda evidence: unknown if (value := value_of(evidence)) is None else low <= value <= high
 
 
 @dataclass(frozen=True)
@@ -137,11 +183,15 @@ class Catalogue:
     patterns: tuple[Pattern, ...]
     _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
     supersedable: frozenset[str] = field(init=False, repr=False, compare=False)
-    _remembered: dict[str, _Candidates] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _remembered: dict[str, tuple[Suspect, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _shared: dict[tuple[Suspect, ...], tuple[Suspect, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {pattern.name: pattern for pattern in self.patterns})
-        object.__setattr__(self, "supersedable", frozenset(name for p in self.patterns for name in p.supersedes))
+        names = frozenset(name for p in self.of_scope("connection") for name in p.supersedes)
+        object.__setattr__(self, "supersedable", names)
 
     def __getitem__(self, name: str) -> Pattern:
         return self._by_name[name]
@@ -155,23 +205,43 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.patterns)
 
+    def of_scope(self, scope: Scope) -> tuple[Pattern, ...]:
+        """The patterns that one connection shows, or those that only many show."""
+        return tuple(pattern for pattern in self.patterns if pattern.scope == scope)
+
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
-        candidates = self._candidates(evidence.signature)
-        if not candidates:
-            return ()
-        found = [p for p, matches in candidates if _any_holds(matches, evidence)]
-        if not found:
-            return ()
+        found = []
+        for suspect in self.suspects(evidence.signature):
+            for tests, pattern in suspect:
+                if _all_hold(tests, evidence):
+                    found.append(pattern)
+                    break
+        return self._unexplained(found) if found else ()
+
+    @staticmethod
+    def _unexplained(found: list[Pattern]) -> tuple[Pattern, ...]:
         explained = {name for pattern in found for name in pattern.supersedes}
         return tuple(pattern for pattern in found if pattern.name not in explained)
 
-    def _candidates(self, signature: str) -> _Candidates:
-        candidates = self._remembered.get(signature)
-        if candidates is None:
-            found = ((p, [m for m in p.matches if re.search(m.signature, signature)]) for p in self.patterns)
-            candidates = [(pattern, matches) for pattern, matches in found if matches]
+    def suspects(self, signature: str) -> tuple[Suspect, ...]:
+        """The patterns that a signature may show; remembered, since a server's connections share a few signatures.
+
+        Returns:
+            The same object for all signatures that may show the same.
+        """
+        suspects = self._remembered.get(signature)
+        if suspects is None:
+            suspects = self._suspects(signature)
             if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
                 self._remembered.clear()
-            self._remembered[signature] = candidates
-        return candidates
+                self._shared.clear()
+            suspects = self._remembered[signature] = self._shared.setdefault(suspects, suspects)
+        return suspects
+
+    def _suspects(self, signature: str) -> tuple[Suspect, ...]:
+        shown = (
+            tuple((_tests(m.conditions), p.shown_by(m)) for m in p.matches if re.search(m.signature, signature))
+            for p in self
+        )
+        return tuple(ways for ways in shown if ways)

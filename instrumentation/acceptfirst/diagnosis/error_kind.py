@@ -31,8 +31,12 @@ def kind_of_error(error: BaseException, *, dependency_down: bool = False) -> Err
 
     Returns:
         ``client_gone`` when the server or the framework reports that the peer is away, ``dependency`` when something
-        that the application calls could not be reached, else ``application``.
+        that the application calls could not be reached, else ``application``. Of a group (a task group's, as a rule)
+        one that could not be reached decides, and the peer is away only where all say so.
     """
+    if isinstance(error, BaseExceptionGroup):
+        kinds = {kind_of_error(member) for member in error.exceptions}
+        return "dependency" if "dependency" in kinds else "client_gone" if kinds == {"client_gone"} else "application"
     names = {cls.__name__ for cls in type(error).__mro__}
     if names & _CLIENT_GONE:
         return "client_gone"

@@ -13,13 +13,16 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from types import FrameType
+from typing import Any, Final, NamedTuple
 
 from acceptfirst.catalogue import Pattern
 from acceptfirst.connection import SCOPE_KEY, Connection
-from acceptfirst.diagnosis.note import note
-from acceptfirst.diagnosis.sites import Site, caller_site
+from acceptfirst.diagnosis.annotation import annotate
+from acceptfirst.diagnosis.sites import Place, place_of_caller, site_of
 from acceptfirst.failsafe import record_failure
+from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.signature import GUARD
 
 _LETTERS: Final = {
     "receive": "R",
@@ -62,13 +65,12 @@ def _watched(method: Callable[..., Any], name: str, letter: str, starlette_file:
         connection = self.scope.get(SCOPE_KEY)
         if connection is None:
             return method(self, *args, **kwargs)
-        caller = sys._getframe(1).f_code  # noqa: SLF001 - see sites.py
-        by_starlette = caller.co_filename == starlette_file
-        if by_starlette and caller.co_name not in _ITERATORS:
+        caller = sys._getframe(1)  # noqa: SLF001 - a stack walk by inspect would cost a hundred times as much
+        code = caller.f_code
+        if code.co_filename == starlette_file and code.co_name not in _ITERATORS:
             return method(self, *args, **kwargs)  # Starlette calling itself: the outer method is watched already
-        attempt = _attempt_letter(letter, args)
-        site = _site(connection, name, args, depth=3 if by_starlette else 2)
-        return _observed(connection, attempt, site, self, method(self, *args, **kwargs))
+        attempt = Attempt(connection, _attempt_letter(letter, args), name, args, _place(caller))
+        return _observed(attempt, self, method(self, *args, **kwargs))
 
     setattr(call, _ORIGINAL, method)
     return call
@@ -81,58 +83,79 @@ def _attempt_letter(letter: str, args: tuple[Any, ...]) -> str:
     return letter
 
 
-def _site(connection: Connection, name: str, args: tuple[Any, ...], depth: int) -> Site | None:
+class Attempt(NamedTuple):
+    """One call of a watched method: the letter of what it tries, its name and arguments, and where it stands."""
+
+    connection: Connection
+    letter: str
+    name: str
+    args: tuple[Any, ...]
+    place: Place | None
+
+
+def _place(caller: FrameType) -> Place | None:
     try:
-        shown = repr(args[0]) if name == "close" and args and isinstance(args[0], int) else ""
-        return caller_site(depth, connection.now_ns(), f"{name}({shown})")
+        return place_of_caller(caller)
     except Exception as error:  # noqa: BLE001 - ours must never reach the application
-        record_failure("starlette_guard._site", error)
+        record_failure("starlette_guard._place", error)
         return None
 
 
-async def _observed(connection: Connection, letter: str, site: Site | None, websocket: Any, attempt: Any) -> Any:
+async def _observed(attempt: Attempt, websocket: Any, awaited: Any) -> Any:
+    connection, letter = attempt.connection, attempt.letter
     calls_before = connection.asgi_calls
     moments_before = len(connection.moments)
-    if letter == "N" and site is not None:
-        connection.remember_site("N", site)  # Starlette's Response sends by itself: its own lines would come first
+    if letter == "N":
+        _remember_site(attempt, "N")  # Starlette's Response sends by itself: its own lines would come first
+    elif connection.state in _ENDED or (letter == "R" and connection.receives_pending):
+        _remember_site(attempt, GUARD + letter)  # not every server refuses it, so it is remembered before it is made
     try:
-        return await attempt
+        return await awaited
     except BaseException as error:
-        _attempt_raised(connection, letter, websocket, error, calls_before)
+        _attempt_raised(attempt, websocket, error, calls_before)
         raise
     finally:
-        if site is not None and len(connection.moments) != moments_before:
-            _remember_site(connection, letter, site)
+        if len(connection.moments) != moments_before and _CAUSED[letter] in connection.moments:
+            _remember_site(attempt, _CAUSED[letter])
 
 
+_ENDED: Final = frozenset({State.ERROR, State.CLOSED})
 _CAUSED: Final = {"A": "A", "X": "X", "N": "N", "R": "D", "S": "s"}
 """Which event an attempt leads to when it is the first of its kind: a receive delivers the disconnect, a send fails."""
 
 
-def _remember_site(connection: Connection, letter: str, site: Site) -> None:
-    event = _CAUSED[letter]
-    if event in connection.moments:
-        connection.remember_site(event, site)
+def _remember_site(attempt: Attempt, letter: str) -> None:
+    """Keep where the first event of this letter came from; after ``!`` the first attempt that had no hope."""
+    connection = attempt.connection
+    if attempt.place is None or letter in connection.sites:
+        return
+    try:
+        code = attempt.args[0] if attempt.name == "close" and attempt.args else None
+        call = f"{attempt.name}({code if isinstance(code, int) else ''})"
+        at_ns = connection.moments.get(letter) or connection.now_ns()
+        connection.remember_site(letter, site_of(attempt.place, at_ns, call))
+    except Exception as error:  # noqa: BLE001 - ours must never reach the application
+        record_failure("starlette_guard._remember_site", error)
 
 
-def _attempt_raised(
-    connection: Connection, letter: str, websocket: Any, error: BaseException, calls_before: int
-) -> None:
+def _attempt_raised(attempt: Attempt, websocket: Any, error: BaseException, calls_before: int) -> None:
+    connection, letter = attempt.connection, attempt.letter
     try:
         if connection.asgi_calls == calls_before:
-            patterns = _guard_fired(connection, letter, websocket, error)
+            patterns = _guard_fired(attempt, websocket, error)
         else:
             patterns = _server_refused(connection, letter)
-        if patterns:
-            error.add_note(note(connection, patterns))
+        annotate(error, connection, patterns)
     except Exception as own:  # noqa: BLE001 - ours must never reach the application
         record_failure("starlette_guard._attempt_raised", own)
 
 
-def _guard_fired(connection: Connection, letter: str, websocket: Any, error: BaseException) -> tuple[Pattern, ...]:
-    if not isinstance(error, RuntimeError) or not _is_guarded(letter, websocket):
+def _guard_fired(attempt: Attempt, websocket: Any, error: BaseException) -> tuple[Pattern, ...]:
+    if not isinstance(error, RuntimeError) or not _is_guarded(attempt.letter, websocket):
         return ()  # a wrong argument, an encoding error: the application's own affair
-    return connection.guard_refused("A" if letter == "N" else letter)
+    letter = "A" if attempt.letter == "N" else attempt.letter
+    _remember_site(attempt, GUARD + letter)
+    return attempt.connection.guard_refused(letter)
 
 
 def _is_guarded(letter: str, websocket: Any) -> bool:

@@ -10,6 +10,7 @@ The values are settled when the span is made: whatever happens to the connection
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
@@ -17,10 +18,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from acceptfirst.telemetry.span_limits import AttributeLimits
+
 Attributes = dict[str, Any]
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
-_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 
 class Origin(NamedTuple):
@@ -28,30 +30,50 @@ class Origin(NamedTuple):
 
     resource: Resource
     scope: InstrumentationScope
+    limits: AttributeLimits
 
 
-class Parentage(NamedTuple):
+def origin(provider: Any, scope_name: str) -> Origin:
+    """What the spans of a provider of the SDK share."""
+    return Origin(
+        _ResourceHashedOnce(provider.resource), InstrumentationScope(scope_name), AttributeLimits.of(provider)
+    )
+
+
+class Identity(NamedTuple):
     """What every span of a connection shares.
 
     Attributes:
+        origin: what every span of the provider shares.
         trace_id: of all of them.
-        handshake_span_id: of the handshake span, parent of the others.
+        span_id: of the handshake span, parent of the others; theirs are made from it.
         parent: of the handshake span, where there is one.
         links: of the handshake span.
     """
 
+    origin: Origin
     trace_id: int
-    handshake_span_id: int
+    span_id: int
     parent: SpanContext | None
     links: tuple[Link, ...]
 
-    @property
-    def handshake(self) -> SpanContext:
-        """The identity of the handshake span."""
-        return _context(self.trace_id, self.handshake_span_id)
+    def context(self, number: int) -> SpanContext:
+        """The identity of one span: number 0 is the handshake span."""
+        return _context((self.trace_id, (self.span_id + number * _SPREAD) & _SPAN_ID_MAX, *_SAMPLED))
 
 
-class ResourceHashedOnce(Resource):
+_SPREAD: Final = 0x9E3779B97F4A7C15
+"""Odd, so that the ids of a connection's spans differ, and far apart, so that they meet no other connection's even
+where a generator counts its ids up."""
+_SPAN_ID_MAX: Final = 2**64 - 1
+
+# A context costs ten times as much through its constructor, which checks what is known here, and every processor asks
+# for it. What follows the two ids is taken from one that the constructor made.
+_SAMPLED: Final = tuple(SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)))[2:]
+_context: Final[Callable[[tuple[Any, ...]], SpanContext]] = partial(tuple.__new__, SpanContext)
+
+
+class _ResourceHashedOnce(Resource):
     """The provider's resource with its hash kept: exporters group spans by it, and it is a hash of its JSON."""
 
     def __init__(self, resource: Resource) -> None:
@@ -69,10 +91,10 @@ Spell = Callable[[Any], Attributes]
 """Makes a span's attributes from the values that were kept for them."""
 
 
-Kept = tuple[Origin, Parentage, str, int, tuple[int, int], Spell, Any, bool]
-"""What a span will be made of: what all spans of the provider and all of the connection share; its name; its id (the
-handshake's own makes it the handshake span); start and end in Unix nanoseconds; what makes its attributes, from which
-values; whether the status is ERROR. None of it may change afterwards."""
+Kept = tuple[Identity, str, int, tuple[int, int], Spell, Any, bool]
+"""What a span will be made of: what all spans of the connection share; its name; its number (0 for the handshake span);
+start and end in Unix nanoseconds; what makes its attributes, from which values; whether the status is ERROR. None of it
+may change afterwards."""
 
 
 class FinishedSpan(ReadableSpan):
@@ -83,11 +105,10 @@ class FinishedSpan(ReadableSpan):
 
     def __getattr__(self, name: str) -> Any:
         """Called for what is not there yet: the fields that ``ReadableSpan``'s properties read."""
-        if name == "_kept" or name.startswith("__"):
-            raise AttributeError(name)
         if name == "_context":  # a processor looks at this alone, to see whether the span is sampled
-            self._context = _context(self._kept[1].trace_id, self._kept[3])
-            return self._context
+            identity, _, number, *_ = self._kept
+            self._context = context = identity.context(number)
+            return context
         if name not in _FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self._spell_out()
@@ -95,25 +116,20 @@ class FinishedSpan(ReadableSpan):
 
     def _spell_out(self) -> None:
         """Two threads may do this at once: both make the same."""
-        origin, parentage, name, span_id, times, spell, values, failed = self._kept
-        is_handshake = span_id == parentage.handshake_span_id
+        identity, name, number, times, spell, values, failed = self._kept
         super().__init__(
             name,
             context=self._context,
-            parent=parentage.parent if is_handshake else parentage.handshake,
-            resource=origin.resource,
-            attributes=spell(values),
-            links=parentage.links if is_handshake else (),
+            parent=identity.context(0) if number else identity.parent,
+            resource=identity.origin.resource,
+            attributes=identity.origin.limits.apply(spell(values)),
+            links=() if number else identity.links,
             kind=SpanKind.INTERNAL,
             status=_ERROR if failed else _UNSET,
             start_time=times[0],
             end_time=max(times),
-            instrumentation_scope=origin.scope,
+            instrumentation_scope=identity.origin.scope,
         )
 
 
 _FIELDS: Final = frozenset(vars(ReadableSpan("")))
-
-
-def _context(trace_id: int, span_id: int) -> SpanContext:
-    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.note import evidence_text
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
+from acceptfirst.observation import Transition, Violation
+from acceptfirst.policy import Policy
 from acceptfirst.signature import SIGNATURE_VERSION
+from acceptfirst.unread import notable_unread_ms
 
 HANDSHAKE_SPAN: Final = "websocket.handshake"
 TRANSITION_SPAN: Final = "websocket.transition"
@@ -18,23 +22,52 @@ Attributes = dict[str, Any]
 FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
 
 
-def common_attributes(connection: Connection, weight: float) -> Attributes:
-    """What every span of a connection says."""
-    policy = connection.policy
-    attributes: Attributes = {
-        "acceptfirst.connection.id": connection.id.hex(),
-        "acceptfirst.environment": policy.environment,
-        "http.route": connection.route,
-        "acceptfirst.attempt": connection.attempt,
-        "acceptfirst.readiness.mode": connection.readiness_mode,
-        "acceptfirst.gate": connection.gate_mode,
-        "acceptfirst.policy.version": policy.version,
-        "acceptfirst.policy.arm": "baseline",
-        "acceptfirst.sample.weight": weight,
-    }
-    if connection.user_hash is not None:
-        attributes["acceptfirst.user.hash"] = connection.user_hash
-    return attributes
+CommonValues = tuple[bytes, Policy, str, str, str, int, float, str | None]
+"""Connection id, policy, route, readiness mode, gate, attempt, weight, user hash."""
+
+
+def common_values(connection: Connection, weight: float) -> CommonValues:
+    """What every span of a connection says, as it stands now."""
+    return (
+        connection.id,
+        connection.policy,
+        connection.route,
+        connection.readiness_mode,
+        connection.gate_mode,
+        connection.attempt,
+        weight,
+        connection.user_hash,
+    )
+
+
+class Common:
+    """What every span of a connection says: one object for as long as it stays true, spelt out for all at once."""
+
+    __slots__ = ("_spelt", "values")
+
+    def __init__(self, values: CommonValues) -> None:
+        self.values = values
+        self._spelt: Attributes | None = None
+
+    def attributes(self) -> Attributes:
+        """The attributes; whoever adds to them makes a copy."""
+        if self._spelt is None:
+            connection_id, policy, route, readiness_mode, gate_mode, attempt, weight, user_hash = self.values
+            spelt: Attributes = {
+                "acceptfirst.connection.id": connection_id.hex(),
+                "acceptfirst.environment": policy.environment,
+                "http.route": route,
+                "acceptfirst.attempt": attempt,
+                "acceptfirst.readiness.mode": readiness_mode,
+                "acceptfirst.gate": gate_mode,
+                "acceptfirst.policy.version": policy.version,
+                "acceptfirst.policy.arm": "baseline",
+                "acceptfirst.sample.weight": weight,
+            }
+            if user_hash is not None:
+                spelt["acceptfirst.user.hash"] = user_hash
+            self._spelt = spelt
+        return self._spelt
 
 
 class Closing(NamedTuple):
@@ -51,36 +84,43 @@ class Closing(NamedTuple):
     phases_ms: Mapping[str, float]
     error_type: str | None
     error_kind: str | None
+    unread_ms: float | None
     gate: tuple[int, float] | None
 
 
 def closing(connection: Connection) -> Closing:
     """Take the values of a connection that is finished."""
-    return Closing(
-        connection.signature.text,
-        connection.moments.copy(),
-        connection.last_frame_ns,
-        connection.close_code,
-        connection.close_initiator,
-        connection.messages_received,
-        connection.messages_sent,
-        connection.messages_early,
-        connection.phases_ms,
-        connection.error_type,
-        connection.error_kind,
-        None if connection.gate is None else (connection.gate.held, connection.gate.longest_wait_ms),
+    return _closing(
+        (
+            connection.signature.text,
+            connection.moments.copy(),
+            connection.last_frame_ns,
+            connection.close_code,
+            connection.close_initiator,
+            connection.messages_received,
+            connection.messages_sent,
+            connection.messages_early,
+            connection.phases_ms,
+            connection.error_type,
+            connection.error_kind,
+            notable_unread_ms(connection),
+            None if connection.gate is None else (connection.gate.held, connection.gate.longest_wait_ms),
+        )
     )
 
 
-TransitionValues = tuple[Attributes, Transition, float, Closing | None]
-"""Common attributes, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
+_closing: Final[Callable[[tuple[Any, ...]], Closing]] = partial(tuple.__new__, Closing)
+
+
+TransitionValues = tuple[Common, Transition, float, Closing | None]
+"""What all spans say, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
 
 
 def transition_attributes(values: TransitionValues) -> Attributes:
     """The attributes of a transition span."""
     common, transition, delay_applied_ms, closed = values
     attributes = {
-        **common,
+        **common.attributes(),
         "acceptfirst.state.from": str(transition.old),
         "acceptfirst.state.to": str(transition.new),
         "acceptfirst.transition.sequence": transition.sequence,
@@ -98,6 +138,7 @@ def _closing_attributes(closed: Closing) -> Attributes:
         "acceptfirst.close.code": closed.close_code,
         "acceptfirst.dwell_ms": dwell_ms(closed.moments),
         "acceptfirst.idle_ms": idle_ms(closed.moments, closed.last_frame_ns),
+        "acceptfirst.unread_ms": closed.unread_ms,
         "acceptfirst.first_message_ms": None
         if first_message_ns is None
         else since_ms(closed.moments, "C", first_message_ns),
@@ -119,23 +160,25 @@ def _closing_attributes(closed: Closing) -> Attributes:
     }
 
 
-HandshakeValues = tuple[Attributes, str, str | None]
-"""Common attributes, the outcome, and the class of the exception where it failed by one."""
+HandshakeValues = tuple[Common, str, str | None]
+"""What all spans say, the outcome, and the class of the exception where it failed by one."""
 
 
 def handshake_attributes(values: HandshakeValues) -> Attributes:
     """The attributes of a handshake span."""
     common, outcome, error_type = values
-    attributes = {**common, "acceptfirst.handshake.outcome": outcome}
+    attributes = {**common.attributes(), "acceptfirst.handshake.outcome": outcome}
     if outcome in FAILED_OUTCOMES and error_type is not None:
         attributes["error.type"] = error_type
     return attributes
 
 
-def violation_attributes(common: Attributes, connection: Connection, violation: Violation) -> Attributes:
+def violation_attributes(common: Common, connection: Connection, violation: Violation) -> Attributes:
     """The attributes of a violation span, as things stand now."""
+    unread_ms = notable_unread_ms(connection)  # so that the store sees it while the connection is still open
     return {
-        **common,
+        **common.attributes(),
+        **({} if unread_ms is None else {"acceptfirst.unread_ms": unread_ms}),
         "acceptfirst.pattern.type": violation.pattern.name,
         "acceptfirst.pattern.severity": violation.pattern.severity,
         "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),

@@ -7,22 +7,25 @@ given ``start_span`` and ``end`` with explicit times.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
-from acceptfirst.connection import Connection, Transition, Violation
+from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Transition, Violation
 from acceptfirst.telemetry.span_attributes import (
     FAILED_OUTCOMES,
     HANDSHAKE_SPAN,
     TRANSITION_SPAN,
     VIOLATION_SPAN,
     Attributes,
+    Common,
     closing,
-    common_attributes,
+    common_values,
     handshake_attributes,
     transition_attributes,
     violation_attributes,
@@ -38,45 +41,43 @@ class ConnectionTrace:
 
     Attributes:
         weight: how many connections this one stands for.
-        waits: whether its transitions wait for the event loop.
         exported: how many transitions have gone out.
         handshake_done: whether the handshake span has.
-        parentage: the identity, once there is one; the writer's own affair.
+        identity: what the writer gives all spans of the connection; the writer's own affair.
+        spans: how many have gone out beside the handshake span.
         live: the handshake span, where the provider must start it before its children.
     """
 
-    __slots__ = ("_common", "_common_of", "exported", "handshake_done", "live", "parentage", "waits", "weight")
+    __slots__ = ("_common", "exported", "handshake_done", "identity", "live", "spans", "weight")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
-        self.waits = False
         self.exported = 0
         self.handshake_done = False
-        self.parentage: Any = None
+        self.identity: Any = None
+        self.spans = 0
         self.live: trace.Span | None = None
-        self._common: Attributes = {}
-        self._common_of: tuple[Any, ...] = ()
+        self._common: Common | None = None
 
-    def common(self, connection: Connection) -> Attributes:
-        """What every span says; one dictionary for as long as it stays true, since spans keep it."""
-        current = (connection.policy, connection.route, connection.attempt, connection.user_hash)
-        if current != self._common_of:
-            self._common = common_attributes(connection, self.weight)
-            self._common_of = current
+    def common(self, connection: Connection) -> Common:
+        """What every span says now."""
+        values = common_values(connection, self.weight)
+        if self._common is None or self._common.values != values:
+            self._common = Common(values)
         return self._common
 
 
 class Writer(Protocol):
     """Writes finished spans somewhere."""
 
-    def handshake(self, connection: Connection, ended_ns: int) -> None:
-        """Write the handshake span."""
-
-    def transition(self, connection: Connection, transition: Transition) -> None:
-        """Write a transition span."""
+    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
+        """Write transition spans, and the handshake span where the handshake is over with them."""
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """Write a violation span."""
+
+    def identity(self, connection: Connection) -> SpanContext:
+        """The identity of the handshake span, written or not."""
 
 
 def writer_for(provider: Any) -> Writer | None:
@@ -113,55 +114,58 @@ class ProcessorWriter:
 
     def __init__(self, provider: Any) -> None:
         # Imported here because an application without the SDK must be able to import acceptfirst.
-        from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
-
         from acceptfirst.telemetry import finished_span  # noqa: PLC0415
 
-        self._span_type = finished_span.FinishedSpan
-        self._parentage_type = finished_span.Parentage
-        self._origin = finished_span.Origin(
-            finished_span.ResourceHashedOnce(provider.resource), InstrumentationScope(SCOPE_NAME)
-        )
+        self._span = finished_span.FinishedSpan
+        self._identity_type = finished_span.Identity
+        self._origin = finished_span.origin(provider, SCOPE_NAME)
         self._provider = provider
         self._ids = provider.id_generator
 
-    def handshake(self, connection: Connection, ended_ns: int) -> None:
+    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
         """See ``Writer``."""
-        outcome = connection.outcome
-        values = (connection.trace.common(connection), outcome, connection.error_type)
-        parentage = self._parentage(connection)
-        times = (_started_ns(connection), ended_ns)
-        span_id = parentage.handshake_span_id
-        failed = outcome in FAILED_OUTCOMES
-        self._end((self._origin, parentage, HANDSHAKE_SPAN, span_id, times, handshake_attributes, values, failed))
-
-    def transition(self, connection: Connection, transition: Transition) -> None:
-        """See ``Writer``."""
-        closed = closing(connection) if transition.new is State.CLOSED else None
-        values = (connection.trace.common(connection), transition, connection.delay_applied_ms, closed)
-        times = (transition.entered_ns, transition.left_ns)
-        parentage = self._parentage(connection)
-        span_id = self._ids.generate_span_id()
-        self._end((self._origin, parentage, TRANSITION_SPAN, span_id, times, transition_attributes, values, False))
+        state: ConnectionTrace = connection.trace
+        common = state.common(connection)
+        identity = state.identity or self._identity(connection)
+        delay_applied_ms = connection.delay_applied_ms
+        span, end = self._span, self._end
+        for transition in new:
+            state.spans = number = state.spans + 1
+            closed = closing(connection) if transition.new is State.CLOSED else None
+            values: Any = (common, transition, delay_applied_ms, closed)
+            end(span((identity, TRANSITION_SPAN, number, transition[3:5], transition_attributes, values, False)))
+        if handshake_ended_ns is not None:
+            outcome = connection.outcome
+            values = (common, outcome, connection.error_type)
+            times = (_started_ns(connection), handshake_ended_ns)
+            failed = outcome in FAILED_OUTCOMES
+            end(span((identity, HANDSHAKE_SPAN, 0, times, handshake_attributes, values, failed)))
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """See ``Writer``; what it says is made at once, since the connection goes on."""
-        attributes = violation_attributes(connection.trace.common(connection), connection, violation)
-        times = (violation.caused_ns, violation.at_ns)
-        parentage = self._parentage(connection)
-        span_id = self._ids.generate_span_id()
-        self._end((self._origin, parentage, VIOLATION_SPAN, span_id, times, dict, attributes, True))
-
-    def _end(self, kept: Any) -> None:
-        self._provider._active_span_processor.on_end(self._span_type(kept))  # noqa: SLF001 - the SDK has no public way in for a finished span
-
-    def _parentage(self, connection: Connection) -> Any:
         state: ConnectionTrace = connection.trace
-        if state.parentage is None:
-            parent, links = _parent(connection)
-            trace_id = parent.trace_id if parent else self._ids.generate_trace_id()
-            state.parentage = self._parentage_type(trace_id, self._ids.generate_span_id(), parent, links)
-        return state.parentage
+        state.spans = number = state.spans + 1
+        attributes = violation_attributes(state.common(connection), connection, violation)
+        times = (violation.caused_ns, violation.at_ns)
+        identity = state.identity or self._identity(connection)
+        self._end(self._span((identity, VIOLATION_SPAN, number, times, dict, attributes, True)))
+
+    def identity(self, connection: Connection) -> SpanContext:
+        """See ``Writer``."""
+        identity: SpanContext = (connection.trace.identity or self._identity(connection)).context(0)
+        return identity
+
+    @property
+    def _end(self) -> Callable[[Any], None]:
+        end: Callable[[Any], None] = self._provider._active_span_processor.on_end  # noqa: SLF001 - the SDK has no public way in for a finished span
+        return end
+
+    def _identity(self, connection: Connection) -> Any:
+        parent, links = _parent(connection)
+        trace_id = parent.trace_id if parent else self._ids.generate_trace_id()
+        identity = self._identity_type(self._origin, trace_id, self._ids.generate_span_id(), parent, links)
+        connection.trace.identity = identity
+        return identity
 
 
 class TracerWriter:
@@ -170,28 +174,29 @@ class TracerWriter:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def handshake(self, connection: Connection, ended_ns: int) -> None:
+    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
         """See ``Writer``."""
-        span = self._handshake_span(connection)
-        outcome = connection.outcome
-        values = (connection.trace.common(connection), outcome, connection.error_type)
-        span.set_attributes(handshake_attributes(values))
-        if outcome in FAILED_OUTCOMES:
-            span.set_status(_ERROR)
-        span.end(end_time=max(_started_ns(connection), ended_ns))
-
-    def transition(self, connection: Connection, transition: Transition) -> None:
-        """See ``Writer``."""
-        closed = closing(connection) if transition.new is State.CLOSED else None
-        values = (connection.trace.common(connection), transition, connection.delay_applied_ms, closed)
-        times = (transition.entered_ns, transition.left_ns)
-        self._child(connection, TRANSITION_SPAN, times, transition_attributes(values))
+        common = connection.trace.common(connection)
+        for transition in new:
+            closed = closing(connection) if transition.new is State.CLOSED else None
+            attributes = transition_attributes((common, transition, connection.delay_applied_ms, closed))
+            self._child(connection, TRANSITION_SPAN, (transition.entered_ns, transition.left_ns), attributes)
+        if handshake_ended_ns is not None:
+            span = self._handshake_span(connection)
+            outcome = connection.outcome
+            span.set_attributes(handshake_attributes((common, outcome, connection.error_type)))
+            if outcome in FAILED_OUTCOMES:
+                span.set_status(_ERROR)
+            span.end(end_time=max(_started_ns(connection), handshake_ended_ns))
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """See ``Writer``."""
         attributes = violation_attributes(connection.trace.common(connection), connection, violation)
-        times = (violation.caused_ns, violation.at_ns)
-        self._child(connection, VIOLATION_SPAN, times, attributes, _ERROR)
+        self._child(connection, VIOLATION_SPAN, (violation.caused_ns, violation.at_ns), attributes, _ERROR)
+
+    def identity(self, connection: Connection) -> SpanContext:
+        """See ``Writer``."""
+        return self._handshake_span(connection).get_span_context()
 
     def _child(
         self,

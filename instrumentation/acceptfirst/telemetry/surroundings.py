@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from opentelemetry import propagate, trace
+from opentelemetry import context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext
+from opentelemetry.propagators.textmap import Getter, TextMapPropagator
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind
 
 from acceptfirst.asgi import Scope
+from acceptfirst.failsafe import record_failure
 
 
 def surrounding_context(surroundings: Context | None, scope: Scope) -> SpanContext | None:
@@ -18,16 +20,92 @@ def surrounding_context(surroundings: Context | None, scope: Scope) -> SpanConte
         surroundings: the OTel context in which the server called.
         scope: of the connection.
     """
-    current = trace.get_current_span(surroundings).get_span_context()
-    if current.is_valid:
-        return current
-    carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope.get("headers", ()) if k in _TRACE_HEADERS}
-    if not carrier:
+    if surroundings:
+        current = trace.get_current_span(surroundings).get_span_context()
+        if current.is_valid:
+            return current
+    return _remote_context(scope)
+
+
+def with_server_span(surroundings: Context | None) -> Context | None:
+    """What surrounds a connection, with the server's span that a middleware inside of us has begun since.
+
+    To be asked while the application receives or sends for the first time: then such a span is the current one, or the
+    parent of the span that it makes of that receive or send.
+
+    Args:
+        surroundings: the OTel context in which the server called; given back where it has a span already.
+    """
+    current = context.get_current()
+    if not current or current is surroundings:
+        return surroundings
+    if trace.get_current_span(surroundings).get_span_context().is_valid:
+        return surroundings
+    inner = _server_span(trace.get_current_span(current))
+    return surroundings if inner is None else trace.set_span_in_context(NonRecordingSpan(inner), surroundings)
+
+
+def _server_span(span: Any) -> SpanContext | None:
+    """The server's span, told from a span of the application's own by its kind or by the name of its maker."""
+    identity: SpanContext = span.get_span_context()
+    if getattr(span, "kind", None) is SpanKind.SERVER:
+        return identity
+    maker = getattr(getattr(span, "instrumentation_scope", None), "name", "")
+    if maker.startswith("opentelemetry.instrumentation.") and span.name.endswith(_OF_ONE_MESSAGE):
+        parent: SpanContext | None = span.parent
+        return parent
+    # One that was not sampled has neither kind nor maker.
+    return identity if type(span) is NonRecordingSpan and identity.is_valid else None
+
+
+_OF_ONE_MESSAGE: Final = (" websocket receive", " websocket send")
+"""How OpenTelemetryMiddleware names its spans of single messages, children of its span of the connection."""
+
+
+class _Headers(Getter[Scope]):
+    """Reads the headers of a scope, which ASGI gives in lower case."""
+
+    def get(self, carrier: Scope, key: str) -> list[str] | None:
+        name = key.lower().encode("latin-1")
+        values = [value.decode("latin-1") for header, value in carrier.get("headers", ()) if header == name]
+        return values or None
+
+    def keys(self, carrier: Scope) -> list[str]:
+        return [header.decode("latin-1") for header, _ in carrier.get("headers", ())]
+
+
+_headers: Final = _Headers()
+
+_B3: Final = frozenset({b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-sampled", b"x-b3-flags"})
+"""A B3 propagator reads either form and names, in its ``fields``, only the one that it writes."""
+
+
+class _Known:
+    """The headers that a propagator reads, worked out once for each that is set."""
+
+    def __init__(self) -> None:
+        self._of: tuple[TextMapPropagator | None, frozenset[bytes]] = (None, frozenset())
+
+    def __call__(self, propagator: TextMapPropagator) -> frozenset[bytes]:
+        if self._of[0] is not propagator:
+            fields = frozenset(field.lower().encode("latin-1") for field in propagator.fields)
+            self._of = (propagator, fields | _B3)
+        return self._of[1]
+
+
+_known: Final = _Known()
+
+
+def _remote_context(scope: Scope) -> SpanContext | None:
+    """What the propagator in force makes of the headers; baggage is read by whoever attaches it, not here."""
+    try:
+        propagator = propagate.get_global_textmap()
+        names = _known(propagator)
+        if not any(header in names for header, _ in scope.get("headers", ())):
+            return None
+        extracted = propagator.extract(scope, Context(), getter=_headers)
+    except Exception as error:  # noqa: BLE001 - a propagator of the user's that fails must not cost the spans
+        record_failure("propagator", error)
         return None
-    remote = trace.get_current_span(propagate.extract(carrier, Context())).get_span_context()
+    remote = trace.get_current_span(extracted).get_span_context()
     return remote if remote.is_valid else None
-
-
-_TRACE_HEADERS: Final = frozenset(
-    {b"traceparent", b"tracestate", b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-sampled"}
-)

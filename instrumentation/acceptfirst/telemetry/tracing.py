@@ -1,24 +1,22 @@
-"""Decides which spans of a connection go out, and when.
+"""Decides which spans of a connection go out.
 
-``websocket.handshake`` is the parent of the rest. Nothing is made on the handshake's own path: a transition is exported
-as soon as the event loop has a moment, or with the violation or the end that comes first. Everything has the time at
-which it happened; nothing is alive while a connection is open.
+``websocket.handshake`` is the parent of the rest. Everything has the time at which it happened; nothing is alive while
+a connection is open.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.trace import SpanContext
 
-from acceptfirst.connection import Connection, Transition, Violation
-from acceptfirst.failsafe import record_failure
+from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.observation import Transition, Violation
+from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
-
-WAITING_MAX: Final = 256
-"""Connections whose transitions wait for the event loop; when there are more, all go out at once."""
+from acceptfirst.telemetry.surroundings import with_server_span
 
 _HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 
@@ -30,90 +28,74 @@ class HandshakeTracer:
         self._given = provider
         self._provider: trace.TracerProvider | None = None
         self._writer: Writer | None = None
-        # The loop that runs and its connections; replaced as a whole, for threads that have loops of their own.
-        self._waiting: tuple[asyncio.AbstractEventLoop | None, list[Connection]] = (None, [])
 
-    def transitioned(self, connection: Connection, transition: Transition) -> None:
-        """Export a drawn connection's transition as soon as the loop has a moment; the last waits for ``finished``."""
-        del transition  # it is the last of the connection's
-        if connection.trace is None:
+    def export(self, connection: Connection) -> None:
+        """Export what a drawn connection has not exported; the one into CLOSED only when the signature is complete."""
+        state: ConnectionTrace | None = connection.trace
+        if state is None:
             if not connection.drawn:
                 return
-            self._begin(connection)
-        self._export_soon(connection)
-
-    def violated(self, connection: Connection, violation: Violation) -> None:
-        """Export a violation, and for its sake all that a connection that was not drawn has kept back."""
-        if connection.trace is None:
-            self._begin(connection)
-        self._export(connection)
-        writer = self._current_writer()
-        if writer is not None:
-            writer.violation(connection, violation)
-
-    def finished(self, connection: Connection) -> None:
-        """Export what is left: the last transition, with all that came after the close."""
-        if connection.trace is not None:
-            self._export(connection)
-
-    @staticmethod
-    def _begin(connection: Connection) -> None:
-        """From now on everything goes out; one that was not drawn counts for no other, only for its violation."""
-        weight = 1.0 / connection.policy.sample_rate if connection.drawn else 0.0
-        connection.trace = ConnectionTrace(weight)
-
-    def _export_soon(self, connection: Connection) -> None:
-        state: ConnectionTrace = connection.trace
-        if state.waits:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # trio: nobody to call back
-            self._export(connection)
-            return
-        state.waits = True
-        waiting = self._waiting
-        if waiting[0] is not loop:
-            self._waiting = waiting = (loop, [])
-        connections = waiting[1]
-        if not connections:
-            loop.call_soon(self._export_all, connections)
-        connections.append(connection)
-        if len(connections) >= WAITING_MAX:
-            self._export_all(connections)
-
-    def _export_all(self, connections: list[Connection]) -> None:
-        waiting = connections[:]
-        connections.clear()
-        for connection in waiting:
-            try:
-                connection.trace.waits = False
-                self._export(connection)
-            except Exception as error:  # noqa: BLE001 - one that fails must not keep back the others
-                record_failure("HandshakeTracer._export", error)
-
-    def _export(self, connection: Connection) -> None:
-        """Export each transition that has not been; the one into CLOSED only when the signature is complete."""
-        state: ConnectionTrace = connection.trace
+            connection.trace = state = ConnectionTrace(1.0 / connection.policy.sample_rate)
         writer = self._current_writer()
         if writer is None:
             return
         transitions = connection.transitions
-        while state.exported < len(transitions):
-            transition = transitions[state.exported]
-            if transition.new is State.CLOSED and not connection.finished:
-                break
-            state.exported += 1
-            writer.transition(connection, transition)
+        end = len(transitions)
+        if not connection.finished and connection.state is State.CLOSED:
+            end -= 1
+        new, state.exported = transitions[state.exported : end], end
+        handshake_ended_ns = None
         if not state.handshake_done and connection.state in _HANDSHAKE_OVER:
             state.handshake_done = True
-            ended_ns = next(t.left_ns for t in transitions if t.new in _HANDSHAKE_OVER)
-            writer.handshake(connection, ended_ns)
+            handshake_ended_ns = _handshake_ended_ns(transitions)
+        if new or handshake_ended_ns is not None:
+            writer.write(connection, new, handshake_ended_ns)
+
+    def violated(self, connection: Connection, violation: Violation) -> None:
+        """Export a violation, and for its sake all that a connection that was not drawn has kept back.
+
+        From now on everything of it goes out, with weight 0: it counts for no other, only for its violation.
+        """
+        if connection.trace is None:
+            connection.trace = ConnectionTrace(0.0)
+            self.export(connection)
+        writer = self._current_writer()
+        if writer is not None:
+            writer.violation(connection, violation)
+
+    def provider(self) -> Any:
+        """Where spans go now."""
+        return self._given or trace.get_tracer_provider()
+
+    def identify(self, connection: Connection) -> SpanContext | None:
+        """The identity of the handshake span, also before it is exported; ``None`` where nothing goes out (yet)."""
+        writer = self._current_writer()
+        if writer is None:
+            return None
+        if connection.trace is None:
+            if not connection.drawn:
+                return None
+            if not connection.transitions:
+                connection.surroundings = with_server_span(connection.surroundings)
+            connection.trace = ConnectionTrace(1.0 / connection.policy.sample_rate)
+        return writer.identity(connection)
+
+    def forget(self) -> None:
+        """In a forked child: the provider may have changed."""
+        self._provider = self._writer = None
 
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
-        provider: Any = self._given or trace.get_tracer_provider()
+        provider = self.provider()
         if provider is not self._provider:
             self._provider = provider
             self._writer = writer_for(provider)
+            run_before_the_provider_at_exit()
         return self._writer
+
+
+def _handshake_ended_ns(transitions: list[Transition]) -> int | None:
+    for transition in transitions:
+        if transition.new in _HANDSHAKE_OVER:
+            return transition.left_ns
+    return None

@@ -6,7 +6,7 @@ SELECT
     lower(hex(connection_id)) AS connection_id, environment, service, service_version, route, attempt, readiness_mode,
     gate, policy_version, policy_arm, weight, delay_applied_ms, connected_ns, ready_ns, first_message_ns, outcome,
     signature, patterns, close_code, close_initiator, messages_received, messages_sent, messages_early, phases,
-    error_type, error_kind, dwell_ms, idle_ms, user_hash, first_seen, last_seen
+    error_type, error_kind, dwell_ms, idle_ms, unread_ms, user_hash, first_seen, last_seen
 FROM
 (
     SELECT *, connected_ns, ready_ns, outcome, signature
