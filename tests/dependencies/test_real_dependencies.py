@@ -10,6 +10,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it ships no stubs
 import pytest
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 import acceptfirst
 
@@ -128,8 +130,8 @@ def test_spans_are_of_changes_and_failures_and_tell_no_address(
     """Of all successful checks only those that changed something; never the text of an exception."""
 
     async def main() -> None:
-        async with redis.asyncio.Redis(port=redis_server.port) as client:
-            dependency = acceptfirst.redis_dependency(client, deadline_ms=10_000, interval_ms=20)
+        async with redis.asyncio.Redis(port=redis_server.port, retry=Retry(NoBackoff(), 0)) as client:
+            dependency = acceptfirst.redis_dependency(client, **QUICK)
             await goes_and_comes_back(dependency, redis_server, exported, eventually)
 
     asyncio.run(main())
