@@ -15,6 +15,8 @@ from acceptfirst_collector.bearer import BearerToken
 from acceptfirst_collector.errors_http import SCHEMA_VERSION, install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.intake import RETRY_AFTER_SECONDS
+from acceptfirst_collector.policy.ledger import PolicyLedger
+from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.receive import TraceReceiver
 from acceptfirst_collector.services import Services
 
@@ -50,6 +52,7 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
     app.include_router(reading_routes(services))
+    app.include_router(policy_routes(PolicyLedger(services.database)))
     _add_probes(app, services)
     if extend is not None:
         extend(app, services)

@@ -10,7 +10,7 @@ from acceptfirst.detector import RaceConditionDetector, RaceConditionPattern
 from acceptfirst.instrument import instrument, uninstrument
 from acceptfirst.lifecycle import ApplicationConnectionState
 from acceptfirst.middleware import AcceptFirstMiddleware, ConfigurationError
-from acceptfirst.policy import Policy, PolicyError
+from acceptfirst.policy import CollectorPolicy, Policy, PolicyError
 from acceptfirst.readiness.dependencies import (
     Dependency,
     DependencyError,
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AcceptFirstMiddleware",
     "ApplicationConnectionState",
+    "CollectorPolicy",
     "ConfigurationError",
     "Dependency",
     "DependencyError",

@@ -305,13 +305,19 @@ class Connection:
                 self._take_policy_of_route()
             self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, now_ns)
 
+    def take_policy(self, own: Policy) -> None:
+        """Hold another policy from now on: the canary's, or a route's; what it leaves open stays as it is."""
+        self.policy = own
+        self.readiness_mode = own.readiness_mode or self.readiness_mode
+        self.gate_mode = own.gate or self.gate_mode
+        if self.trace is None:  # nothing has gone out under another weight
+            self.drawn = is_drawn(self.id, own.sample_rate)
+
     def _take_policy_of_route(self) -> None:
         """The route is known from here on: what its own policy says of readiness and gate holds for this connection."""
         own = self.policy.for_route(self.route)
         if own is not self.policy:
-            self.policy = own
-            self.readiness_mode = own.readiness_mode or self.readiness_mode
-            self.gate_mode = own.gate or self.gate_mode
+            self.take_policy(own)
             self._wait_no_longer()
             self._time_what_goes_on()
 

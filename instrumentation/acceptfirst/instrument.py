@@ -11,7 +11,7 @@ from opentelemetry.trace import TracerProvider
 
 from acceptfirst.coordinator import HandshakeCoordinator
 from acceptfirst.middleware import AcceptFirstMiddleware, CoordinatorFactory
-from acceptfirst.policy import Gate, Policy, ReadinessMode
+from acceptfirst.policy import Gate, GivenPolicy, ReadinessMode
 from acceptfirst.readiness.dependencies import Dependency
 from acceptfirst.readiness.poll import ReadinessPoll
 from acceptfirst.readiness.startup_gate import UnreadyClose, WhenUnready
@@ -25,7 +25,7 @@ def instrument(
     environment: str | None = None,
     readiness: ReadinessMode | ReadinessPoll = "auto",
     gate: Gate = "observe",
-    policy: Policy | Path | str | None = None,
+    policy: GivenPolicy = None,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
     patterns: Path | str | None = None,
@@ -42,7 +42,7 @@ def instrument(
         environment: see ``AcceptFirstMiddleware``, like all that follow.
         readiness: how READY is told.
         gate: whether messages are held back until READY.
-        policy: the tuning, or the file that holds it.
+        policy: the tuning, or the file or the collector that it comes from.
         tracer_provider: where spans go.
         meter_provider: where metrics go.
         patterns: a file with patterns of your own.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -26,9 +25,10 @@ from acceptfirst.diagnosis import litestar_guard, starlette_guard
 from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
-from acceptfirst.failsafe import failsafe, logger
+from acceptfirst.failsafe import failsafe
 from acceptfirst.open_connections import OpenConnections
-from acceptfirst.policy import Gate, Policy, PolicyError, ReadinessMode, default_policy, load_policy_file
+from acceptfirst.policy import Gate, GivenPolicy, Policy, ReadinessMode
+from acceptfirst.policy.in_force import PolicyInForce
 from acceptfirst.precedence import is_observed
 from acceptfirst.readiness.dependencies import Dependency
 from acceptfirst.readiness.monitor import DependencyMonitor
@@ -61,7 +61,8 @@ class AcceptFirstMiddleware:
         readiness: ``auto`` (the first receive after accept), ``event`` (``acceptfirst.ready``), ``blind`` (the policy's
             delay), or an async callable that is asked every ``poll_interval_ms`` whether a connection is ready.
         gate: ``observe`` changes nothing; ``hold`` keeps messages back until ready.
-        policy: a ``Policy``, or the path of a TOML file; what it says of readiness and gate wins.
+        policy: a ``Policy``, the path of a TOML file, or the URL of a collector (or a ``CollectorPolicy``); else what
+            ``ACCEPTFIRST_POLICY`` names. A file and a collector are followed. What it says of readiness and gate wins.
         tracer_provider: where spans go; the global one where none is given.
         meter_provider: where metrics go; likewise.
         patterns: a TOML file with patterns of your own; else the one that ``ACCEPTFIRST_PATTERNS`` names.
@@ -91,7 +92,7 @@ class AcceptFirstMiddleware:
         environment: str | None = None,
         readiness: ReadinessMode | ReadinessPoll = "auto",
         gate: Gate = "observe",
-        policy: Policy | Path | str | None = None,
+        policy: GivenPolicy = None,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
         patterns: Path | str | None = None,
@@ -107,9 +108,8 @@ class AcceptFirstMiddleware:
         self.environment = resolve_environment(environment, resource)
         self._poll = readiness if callable(readiness) else None
         argued = ("polled" if callable(readiness) else readiness, gate)
-        self.policy = _usable_policy(policy, self.environment, argued, self._poll)
-        self._readiness_mode: str = self.policy.readiness_mode or argued[0]
-        self._gate_mode: str = self.policy.gate or argued[1]
+        fits = partial(_require_policy_fits, argued=argued, poll=self._poll)
+        self._in_force = PolicyInForce(policy, self.environment, argued, fits)
         self._exclude = exclude if isinstance(exclude, ExcludedPaths) else frozenset(exclude)
         self._catalogue = configured_catalogue(patterns)
         self.detector = RaceConditionDetector(self.environment, self.policy)
@@ -129,17 +129,9 @@ class AcceptFirstMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, observed where the scope is a WebSocket's."""
-        kind = scope["type"]
-        connection = self._open(scope) if kind == "websocket" else None
+        connection = self._open(scope) if scope["type"] == "websocket" else None
         if connection is None:
-            app = self.app
-            if kind == "lifespan" and self.startup_gate is not None:
-                app = partial(self.startup_gate.run_lifespan, self.app)
-            try:
-                await app(scope, receive, flushing(send) if kind == "lifespan" else send)
-            finally:
-                if kind == "lifespan":
-                    self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
+            await self._run_unobserved(scope, receive, send)
             return
         entered = enter(connection)
         refusal = None if self.startup_gate is None else self.startup_gate.refusal(connection)
@@ -156,6 +148,24 @@ class AcceptFirstMiddleware:
                 wire.stop()
             leave(entered)
             self._open_connections.discard(connection)
+
+    async def _run_unobserved(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+        self._in_force.start()
+        try:
+            if self.startup_gate is not None:
+                await self.startup_gate.run_lifespan(self.app, scope, receive, flushing(send))
+            else:
+                await self.app(scope, receive, flushing(send))
+        finally:
+            self._telemetry.log.summarise()  # the server shuts down: what was kept back is counted now
+
+    @property
+    def policy(self) -> Policy:
+        """What holds for new connections, as of the last one that began."""
+        return self._in_force.held.policy
 
     def coordinator(self, connection: Connection) -> HandshakeCoordinator:
         """The coordinator of a connection, made at the first call.
@@ -181,17 +191,21 @@ class AcceptFirstMiddleware:
             self._watches_starlette = starlette_guard.install()
             litestar_guard.install()
         inner = dict(scope)
+        held = self._in_force.now()
+        self.detector.policy = held.policy
         connection = Connection(
             scope=inner,
-            policy=self.policy,
-            readiness_mode=self._readiness_mode,
-            gate_mode=self._gate_mode,
+            policy=held.policy,
+            readiness_mode=held.readiness_mode,
+            gate_mode=held.gate_mode,
             catalogue=self._catalogue,
             observers=self._telemetry,
             deadlines=self._deadlines,
             surroundings=context.get_current(),
             coordinate=self.coordinator,
         )
+        if held.policy.canary is not None:
+            connection.take_policy(held.policy.for_connection(connection.id))
         inner[SCOPE_KEY] = connection
         connection.handed_over()
         self._open_connections.add(connection)
@@ -236,26 +250,10 @@ def _require_dependencies(dependencies: Sequence[Dependency], when_unready: str,
         raise ConfigurationError("when_unready 'reject' needs something to ask: pass dependencies=[...], one required")
 
 
-def _usable_policy(
-    source: Policy | Path | str | None, environment: str, argued: tuple[str, str], poll: ReadinessPoll | None
-) -> Policy:
-    """The policy that holds: what is wrong in code is raised, what is wrong in a file is logged and left out."""
-    if source is None or isinstance(source, Policy):
-        policy = source or default_policy(environment)
-        _require_policy_fits(policy, argued, poll)
-        return policy
-    try:
-        policy = load_policy_file(source, environment)
-        _require_policy_fits(policy, argued, poll)
-    except (PolicyError, ConfigurationError) as error:
-        logger.error("the policy %s can't be used, the default of %s holds: %s", source, environment, error)
-        # What the file was to mend may be a contradiction of the arguments themselves: then nothing is held back.
-        return replace(default_policy(environment), gate="observe" if argued == ("auto", "hold") else None)
-    return policy
-
-
 def _require_policy_fits(policy: Policy, argued: tuple[str, str], poll: ReadinessPoll | None) -> None:
     readiness_mode, gate_mode = policy.readiness_mode or argued[0], policy.gate or argued[1]
     _require_modes(readiness_mode, gate_mode, poll)
     for own in policy.routes.values():
         _require_modes(own.readiness_mode or readiness_mode, own.gate or gate_mode, poll)
+    if policy.canary is not None:
+        _require_policy_fits(policy.canary.policy, (readiness_mode, gate_mode), poll)

@@ -34,6 +34,11 @@ TABLES = {
         "Links.Attributes",
     },
     "otel_traces_trace_id_ts": {"TraceId", "Start", "End"},
+    "policies": {"environment", "revision", "updated_at", "in_force", "candidate", "share"},
+    "policy_events": {
+        "environment", "revision", "happened_at", "action", "version", "share", "actor", "reason", "evidence",
+        "in_force", "candidate", "origin_revision", "undo_revision",
+    },
     "race_condition_patterns": {
         "connection_id", "pattern_type", "sequence", "severity", "environment", "service", "route", "detected_at",
         "evidence", "delay_helps", "classifier_version",

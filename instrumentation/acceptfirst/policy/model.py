@@ -6,18 +6,20 @@ A policy that breaks a guardrail is refused as a whole, so that whoever holds th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
 from acceptfirst.environment import ENVIRONMENTS, normalise_environment
+from acceptfirst.policy.arm import Arm, is_canary
+from acceptfirst.policy.limits import DELAY_MS_MAX, DELAY_MS_MAX_VARIABLE, delay_ms_max
 
 ReadinessMode = Literal["auto", "event", "polled", "blind"]
 Gate = Literal["observe", "hold"]
 GateTimeoutAction = Literal["open", "close"]
 
-DELAY_MS_MAX: Final = 250.0
 HANDSHAKE_TIMEOUT_MS_MAX: Final = 60_000.0
 GATE_BUFFER_MAX: Final = 65_536
+TEXT_LENGTH_MAX: Final = 1024
 
 
 class PolicyError(ValueError):
@@ -40,6 +42,8 @@ class Policy:
         gate_buffer: messages that ``hold`` keeps before it back-pressures the server.
         gate_timeout_action: what ``hold`` does when the timeout runs out.
         routes: policies of single routes, by ``http.route``.
+        canary: another policy, for a share of the connections.
+        arm: which of the two this one is; set by ``Canary``, not by hand.
     """
 
     environment: str
@@ -53,6 +57,8 @@ class Policy:
     gate_buffer: int = 64
     gate_timeout_action: GateTimeoutAction = "open"
     routes: Mapping[str, Policy] = field(default_factory=dict)
+    canary: Canary | None = None
+    arm: Arm = "baseline"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -64,6 +70,40 @@ class Policy:
     def for_route(self, route: str | None) -> Policy:
         """The policy of a route: its own where there is one, else this one."""
         return self.routes.get(route, self) if route else self
+
+    def for_connection(self, connection_id: bytes) -> Policy:
+        """The policy of a connection: the canary's where the connection is drawn for it, else this one.
+
+        Args:
+            connection_id: 16 bytes.
+        """
+        canary = self.canary
+        return canary.policy if canary is not None and is_canary(connection_id, canary.share) else self
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Another policy that is tried on a share of the connections.
+
+    Attributes:
+        share: of the connections, 0 to 1.
+        policy: what holds for them; it and its routes are marked as the canary arm. A readiness mode or a gate that it
+            leaves open is the baseline's.
+    """
+
+    share: float
+    policy: Policy
+
+    def __post_init__(self) -> None:
+        _check_number("canary share", self.share, 0, 1)
+        if self.policy.canary is not None:
+            raise PolicyError("expected a canary's policy without a canary of its own, but got one; try one at a time")
+        object.__setattr__(self, "policy", in_arm(self.policy, "canary"))
+
+
+def in_arm(policy: Policy, arm: Arm) -> Policy:
+    """The same settings in the baseline or in the canary, routes included."""
+    return replace(policy, arm=arm, routes={route: replace(own, arm=arm) for route, own in policy.routes.items()})
 
 
 # 25 ms × (attempt + 1), as the incident's code had it, up to the guardrail.
@@ -102,18 +142,41 @@ def _check(policy: Policy) -> None:
     _check_number("poll_interval_ms", policy.poll_interval_ms, 1, HANDSHAKE_TIMEOUT_MS_MAX)
     _check_number("sample_rate", policy.sample_rate, 0, 1)
     _check_number("gate_buffer", policy.gate_buffer, 1, GATE_BUFFER_MAX)
+    _check_parts(policy)
+
+
+def _check_parts(policy: Policy) -> None:
+    if policy.canary is not None and policy.canary.policy.environment != policy.environment:
+        raise PolicyError(
+            f"expected a canary of {policy.environment}, but got one of {policy.canary.policy.environment}"
+        )
+    for route, own in policy.routes.items():
+        _check_text("a route", route)
+        if own.canary is not None or own.routes:
+            raise PolicyError(
+                f"expected no routes and no canary in the policy of a route, but got some in that of {route!r}; "
+                "a canary has routes of its own"
+            )
 
 
 def _check_version(version: Any) -> None:
     if not isinstance(version, str) or not version:
         raise PolicyError(f"expected a version, a text that is not empty, but got {version!r}")
+    _check_text("version", version)
+
+
+def _check_text(name: str, text: Any) -> None:
+    """Spans carry it, so it must be text that an exporter can encode: JSON can say half a character."""
+    if not isinstance(text, str) or len(text) > TEXT_LENGTH_MAX or any("\ud800" <= c <= "\udfff" for c in text):
+        raise PolicyError(f"expected {name} to be a text of at most {TEXT_LENGTH_MAX} characters, but got {text!r:.80}")
 
 
 def _check_ladder(ladder_ms: Any) -> None:
     if not isinstance(ladder_ms, tuple) or not ladder_ms:
         raise PolicyError(f"expected delay_ladder_ms to be a list of milliseconds, but got {ladder_ms!r}")
+    highest_ms = delay_ms_max()
     for step_ms in ladder_ms:
-        _check_number("delay_ladder_ms", step_ms, 0, DELAY_MS_MAX)
+        _check_number("delay_ladder_ms", step_ms, 0, highest_ms, f"; {DELAY_MS_MAX_VARIABLE} raises the limit")
 
 
 def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
@@ -121,7 +184,7 @@ def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> Non
         raise PolicyError(f"expected {name} to be one of {', '.join(choices)}, but got {value!r}")
 
 
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
+def _check_number(name: str, value: Any, low: float, high: float, remedy: str = "") -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
-        raise PolicyError(f"expected {name} to be a number from {low:g} to {high:g}, but got {value!r}")
+        raise PolicyError(f"expected {name} to be a number from {low:g} to {high:g}, but got {value!r}{remedy}")

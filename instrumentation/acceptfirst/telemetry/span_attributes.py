@@ -61,7 +61,7 @@ class Common:
                 "acceptfirst.readiness.mode": readiness_mode,
                 "acceptfirst.gate": gate_mode,
                 "acceptfirst.policy.version": policy.version,
-                "acceptfirst.policy.arm": "baseline",
+                "acceptfirst.policy.arm": policy.arm,
                 "acceptfirst.sample.weight": weight,
             }
             if user_hash is not None:

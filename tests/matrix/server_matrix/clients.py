@@ -34,7 +34,7 @@ class Door:
         port: of the server on the loopback.
         path: variant, scenario and query.
         trial: 32 hex digits; the trace that the connection's spans are to belong to.
-        folder: where a client tells the application, past the wire, that it is gone.
+        folder: for the flags.
         greeting: what is said before the scenario begins: a protocol of the framework's own above WebSocket.
     """
 
@@ -49,9 +49,10 @@ class Door:
         """What makes the server's spans part of this trial."""
         return {"traceparent": f"00-{self.trial}-{self.trial[:16]}-01"}
 
-    def tell_gone(self) -> None:
-        """Say that the client is gone."""
-        (self.folder / self.trial).touch()
+    @property
+    def flag(self) -> Path:
+        """What a client raises to say, past the wire, that it has come to the scenario's turning point."""
+        return self.folder / self.trial
 
 
 Client = Callable[[Door], Awaitable[str]]
@@ -135,6 +136,20 @@ def says(*texts: str) -> Client:
     return client
 
 
+def stays(text: str) -> Client:
+    """A client that says something, raises the flag at the answer, and stays to the end."""
+
+    async def client(door: Door) -> str:
+        async with opened(door) as connection:
+            await greet(connection, door)
+            await connection.send(text)
+            seen = [_shown(await connection.recv())]
+            door.flag.touch()
+            return await read_on(connection, seen)
+
+    return client
+
+
 def says_at_once(*texts: str) -> Client:
     """A client that says greeting and message together, waiting for no answer."""
 
@@ -181,7 +196,7 @@ def vanishes(text: str) -> Client:
             seen = _shown(await connection.recv())
             _cut_hard(connection.transport)
             await asyncio.sleep(BEFORE_LEAVING_S)
-            door.tell_gone()
+            door.flag.touch()
             return f"{seen} · cuts the line"
 
     return client
@@ -204,7 +219,7 @@ async def vanishes_before_accept(door: Door) -> str:
     await writer.drain()
     await asyncio.sleep(BEFORE_LEAVING_S)
     _cut_hard(writer.transport)
-    door.tell_gone()
+    door.flag.touch()
     return "cuts the line"
 
 

@@ -158,6 +158,21 @@ UNSTEADY: Final = (
         "The process may be gone before the application was told or cancelled.",
     ),
     Unsteady(
+        "shutdown",
+        frozenset({"socketio_app"}),
+        frozenset({"daphne", "granian"}),
+        frozenset({"client"}),
+        "engineio closes with 1000 when it is told in time; otherwise the connection just ends.",
+    ),
+    Unsteady(
+        "early_message",
+        frozenset({"socketio_app"}),
+        _ALL_SERVERS,
+        frozenset({"application"}),
+        "engineio reads and writes in two tasks; whether an answer or the next message comes first is chance. The "
+        "pattern is found every time, since Socket.IO's own CONNECT packet comes before the connect handler is done.",
+    ),
+    Unsteady(
         "receive_before_accept",
         frozenset({"litestar_app"}),
         frozenset({"granian"}),

@@ -11,6 +11,7 @@ from server_matrix.clients import (
     closes,
     says,
     says_at_once,
+    stays,
     vanishes,
     vanishes_before_accept,
 )
@@ -88,7 +89,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         _ALL,
         "event",
     ),
-    SHUTDOWN: Scenario("The server is stopped while the connection is open", says("hello"), (), _ALL),
+    SHUTDOWN: Scenario("The server is stopped while the connection is open", stays("hello"), (), _ALL),
 }
 """By the name that stands in the path; the page keeps this order."""
 
@@ -96,7 +97,7 @@ SOCKETIO_CLIENTS: Final[dict[str, Client]] = {
     "echo": says('42["say","hello"]'),
     "client_aborts": vanishes('42["say","hello"]'),
     "early_message": says_at_once('42["say","early"]', "1"),
-    SHUTDOWN: says('42["say","hello"]'),
+    SHUTDOWN: stays('42["say","hello"]'),
 }
 """The same in Socket.IO's packets, where something is said."""
 SOCKETIO_GREETING: Final = ("40",)

@@ -30,7 +30,6 @@ PACKAGE_ROOT: Final = Path(__file__).resolve().parents[1]
 START_PATIENCE_S: Final = 60.0
 LEAVE_PATIENCE_S: Final = 12.0
 STOP_PATIENCE_S: Final = 40.0
-SHUTDOWN_SETTLES_S: Final = 1.0
 _PERIOD_S: Final = 0.05
 
 
@@ -211,7 +210,7 @@ async def _play(running: Process, scenario: str, door: Door) -> tuple[str, str]:
 async def _shut_down(running: Process, pairs: list[Pair]) -> dict[str, str]:
     """Stop the server while the scenario's connections are open; gives what their clients saw."""
     playing = [asyncio.create_task(_play(running, *each)) for each in _parts(pairs)]
-    await asyncio.sleep(SHUTDOWN_SETTLES_S)
+    await _wait_for_flags(pairs)
     running.process.send_signal(signal.SIGTERM)
     seen = dict(await asyncio.gather(*playing))
     try:
@@ -220,6 +219,14 @@ async def _shut_down(running: Process, pairs: list[Pair]) -> dict[str, str]:
     except TimeoutError:
         raise MatrixError(f"expected {running.cell} to stop on SIGTERM, but it lives:\n{running.log()}") from None
     return seen
+
+
+async def _wait_for_flags(pairs: list[Pair]) -> None:
+    flags = [door.flag for _, door in _parts(pairs)]
+    for _ in range(int(START_PATIENCE_S / _PERIOD_S)):
+        if all(flag.exists() for flag in flags):
+            return
+        await asyncio.sleep(_PERIOD_S)
 
 
 def _sighting(running: Process, pair: Pair, clients: dict[str, str]) -> Sighting:
