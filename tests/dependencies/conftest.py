@@ -54,7 +54,9 @@ class RealServer:
         command: that starts it.
         port: where it listens.
         stop_signal: ends it at once.
+        log: what it says.
         owner: options of ``Popen`` that say as whom it runs.
+        asks: a command that succeeds when the server serves; one that listens may still be starting up.
     """
 
     command: list[str]
@@ -62,6 +64,7 @@ class RealServer:
     stop_signal: signal.Signals
     log: Path
     owner: dict[str, Any] = field(default_factory=dict)
+    asks: list[str] = field(default_factory=lambda: ["true"])
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -70,13 +73,17 @@ class RealServer:
             self._process = subprocess.Popen(self.command, stdout=output, stderr=output, cwd="/", **self.owner)
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
+            if self._serves():
                 return
+            time.sleep(0.05)
         raise AssertionError(f"expected {self.command[0]} to listen, but got:\n{self.log.read_text()}")
+
+    def _serves(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return subprocess.run(self.asks, check=False, capture_output=True).returncode == 0
 
     def kill(self) -> None:
         """End it, without any farewell to its clients."""
@@ -142,7 +149,8 @@ def postgres_server(postgres_files: tuple[Path, Path, dict[str, Any]], tmp_path:
     settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
     options = [part for setting in settings for part in ("-c", setting)]
     command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), *options]
-    server = RealServer(command, port, signal.SIGQUIT, tmp_path / "postgres.log", owner)
+    asks = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    server = RealServer(command, port, signal.SIGQUIT, tmp_path / "postgres.log", owner, asks)
     server.start()
     try:
         yield server

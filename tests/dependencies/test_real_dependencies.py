@@ -10,6 +10,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it ships no stubs
 import pytest
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 import acceptfirst
 
@@ -84,16 +86,6 @@ def test_redis_is_seen_to_go_and_to_come_back(redis_server: Any, exported: Any, 
     assert asyncio.run(main()) == [True, False, True]
 
 
-async def pool_of(dsn: str) -> Any:
-    """A pool, as soon as the server is done starting: it listens earlier than it answers."""
-    for _ in range(200):
-        try:
-            return await asyncpg.create_pool(dsn, min_size=1, max_size=2)
-        except asyncpg.exceptions.CannotConnectNowError:
-            await asyncio.sleep(0.05)
-    raise AssertionError("expected Postgres to finish its start, but it did not")
-
-
 @pytest.mark.parametrize("given", ["pool", "callable"])
 def test_postgres_is_seen_to_go_and_to_come_back(
     postgres_server: Any, exported: Any, eventually: Any, given: str
@@ -102,7 +94,7 @@ def test_postgres_is_seen_to_go_and_to_come_back(
 
     async def main() -> list[bool | None]:
         dsn = f"postgresql://tester@127.0.0.1:{postgres_server.port}/postgres"
-        pool: Any = await pool_of(dsn)
+        pool: Any = await asyncpg.create_pool(dsn, min_size=1, max_size=2)
         try:
             source = {"pool": pool, "callable": lambda: pool}[given]
             dependency = acceptfirst.postgres_dependency(source, **QUICK)
@@ -138,8 +130,8 @@ def test_spans_are_of_changes_and_failures_and_tell_no_address(
     """Of all successful checks only those that changed something; never the text of an exception."""
 
     async def main() -> None:
-        async with redis.asyncio.Redis(port=redis_server.port) as client:
-            dependency = acceptfirst.redis_dependency(client, deadline_ms=10_000, interval_ms=20)
+        async with redis.asyncio.Redis(port=redis_server.port, retry=Retry(NoBackoff(), 0)) as client:
+            dependency = acceptfirst.redis_dependency(client, **QUICK)
             await goes_and_comes_back(dependency, redis_server, exported, eventually)
 
     asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -285,19 +286,21 @@ class Context:
 
 
 @pytest.mark.parametrize(
-    ("method", "expected"),
+    ("has", "expected"),
     [
-        ("connection", ["execute select 1", "released"]),
-        ("connect", ["exec_driver_sql select 1", "released"]),
-        ("execute", ["execute select 1"]),
+        ({"getconn", "connection"}, ["execute select 1", "released"]),
+        ({"sync_engine", "connect"}, ["exec_driver_sql select 1", "released"]),
+        ({"execute", "connect", "connection"}, ["execute select 1"]),
     ],
 )
-def test_postgres_clients_are_told_apart_by_their_methods(method: str, expected: list[str]) -> None:
-    """A pool and a connection of psycopg's, an engine of SQLAlchemy's: shapes only, the libraries are not here."""
+def test_postgres_clients_are_told_apart(has: set[str], expected: list[str]) -> None:
+    """A pool, an engine of SQLAlchemy's and a connection of psycopg's: shapes only, the libraries are not here."""
     asked: list[str] = []
     context = Context(asked)
-    given = context.execute if method == "execute" else lambda: context
-    client = type("Client", (), {method: staticmethod(given)})()
+    methods: dict[str, Any] = {name: lambda: context for name in has}
+    if "execute" in has:
+        methods["execute"] = context.execute
+    client = types.SimpleNamespace(**methods)
 
     async def check() -> object:
         return await acceptfirst.postgres_dependency(client).check()

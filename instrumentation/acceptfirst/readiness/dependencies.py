@@ -129,10 +129,10 @@ def postgres_dependency(
     Raises:
         DependencyError: when the client is none of these.
     """
-    _require_client(client, ("fetchval", "connection", "connect", "execute"), name)
+    _require_client(client, _POSTGRES_SIGNS, name)
 
     async def check() -> bool:
-        return await _select_one(_given(client, ("fetchval", "connection", "connect", "execute")))
+        return await _select_one(_given(client, _POSTGRES_SIGNS))
 
     return Dependency(name, check, deadline_ms=deadline_ms, interval_ms=interval_ms, required=required)
 
@@ -162,14 +162,19 @@ def _ping_by_url(url: str) -> Check:
     return check
 
 
+# What only asyncpg, psycopg's pools, SQLAlchemy's engines and psycopg's connections have, in this order: connections of
+# psycopg's have a ``connect`` and a ``connection`` too, which mean something else.
+_POSTGRES_SIGNS: Final = ("fetchval", "getconn", "sync_engine", "execute")
+
+
 async def _select_one(client: Any) -> bool:
-    """Ask in the way of whichever library the client is from, told by its methods."""
+    """Ask in the way of whichever library the client is from, told by what it has."""
     if hasattr(client, "fetchval"):  # asyncpg
         return bool(await client.fetchval("select 1") == 1)
-    if hasattr(client, "connection"):  # a pool of psycopg's
+    if hasattr(client, "getconn"):  # a pool of psycopg's
         async with client.connection() as connection:
             await connection.execute("select 1")
-    elif hasattr(client, "connect"):  # SQLAlchemy
+    elif hasattr(client, "sync_engine"):  # SQLAlchemy
         async with client.connect() as connection:
             await connection.exec_driver_sql("select 1")
     else:  # a connection of psycopg's
@@ -189,7 +194,7 @@ def _has_any(client: Any, methods: tuple[str, ...]) -> bool:
 def _require_client(client: Any, methods: tuple[str, ...], name: str) -> None:
     if not _has_any(client, methods) and not callable(client):
         raise DependencyError(
-            f"expected the client of {name!r} to have one of the methods {', '.join(methods)}, or a callable that "
+            f"expected the client of {name!r} to have one of {', '.join(methods)}, or a callable that "
             f"gives such a client, but got {type(client).__name__}"
         )
 
