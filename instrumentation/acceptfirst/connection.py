@@ -391,7 +391,7 @@ class Connection:
     def send_failed(self, kind: str) -> None:
         """``send()`` raised; a cancellation is not a failure and is not told."""
         self.asgi_calls += 1
-        letter = _FAILED.get(kind)
+        letter = _FAILED.get(kind) if isinstance(kind, str) else None
         if letter and not (letter == "x" and self._client_has_left() and framework_tidies_up()):
             self._happened(letter)
             self._detect()

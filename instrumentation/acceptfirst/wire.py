@@ -204,3 +204,5 @@ def _resumed(receiving: types.CoroutineType[Any, Any, Message], yielded: Any) ->
             yielded = step()
         except StopIteration as done:
             return cast("Message", done.value)
+        finally:
+            del step  # it may hold the cancellation, whose traceback holds this frame and all of the application's
