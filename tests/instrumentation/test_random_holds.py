@@ -91,47 +91,54 @@ class Server:
         """Take it."""
 
 
-def application(life: Life, got: list[Any]) -> Any:
+class Application:
     """Accepts, perhaps reads a first message, reads in tasks that come and go, and reads the rest when all are gone."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def take() -> bool:
-            try:
-                got.append(await receive())
-            except OSError:
-                return True
-            return got[-1] is not GONE
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.got: list[Any] = []
 
-        async def read() -> None:
-            while await take():
-                pass
-
-        await take()
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application."""
+        self._receive = receive
+        await self._take()
         await send({"type": "websocket.accept"})
-        if life.authenticates == "in a phase":
+        if self.life.authenticates == "in a phase":
             with acceptfirst.phase(scope, "auth", receives=True):
-                await take()
-        elif life.authenticates == "just so":
-            await take()
-        if life.ready_after is not None:
-            asyncio.get_running_loop().call_later(life.ready_after * TICK_S, acceptfirst.ready, scope)
-        readers = []
-        for start, stop in life.readers:
-            await asyncio.sleep(start * TICK_S)
-            readers.append(asyncio.create_task(read()))
-            if stop is not None:
-                asyncio.get_running_loop().call_later(stop * TICK_S, readers[-1].cancel)
+                await self._take()
+        elif self.life.authenticates == "just so":
+            await self._take()
+        if self.life.ready_after is not None:
+            asyncio.get_running_loop().call_later(self.life.ready_after * TICK_S, acceptfirst.ready, scope)
+        readers = [await self._reader(start, stop) for start, stop in self.life.readers]
         await asyncio.sleep(1)
         for reader in readers:
             reader.cancel()
-        await asyncio.wait({asyncio.create_task(read())})
+        await asyncio.wait({asyncio.create_task(self._read())})
 
-    return app
+    async def _take(self) -> bool:
+        """Whether there may be more."""
+        try:
+            self.got.append(await self._receive())
+        except OSError:
+            return True
+        return self.got[-1] is not GONE
+
+    async def _read(self) -> None:
+        while await self._take():
+            pass
+
+    async def _reader(self, start: int, stop: int | None) -> asyncio.Task[None]:
+        await asyncio.sleep(start * TICK_S)
+        reader = asyncio.create_task(self._read())
+        if stop is not None:
+            asyncio.get_running_loop().call_later(stop * TICK_S, reader.cancel)
+        return reader
 
 
 async def live(life: Life) -> tuple[list[Any], Server, list[str]]:
     """One connection; gives what the application got, the server, and the tasks of ours that are left."""
-    server, got = Server(life), list[Any]()
+    server, app = Server(life), Application(life)
     server.start()
     policy = Policy(
         environment="testing",
@@ -140,15 +147,17 @@ async def live(life: Life) -> tuple[list[Any], Server, list[str]]:
         gate_buffer=life.gate_buffer,
         handshake_timeout_ms=life.timeout * TICK_S * 1000 + 1,
     )
-    wrapped = AcceptFirstMiddleware(application(life, got), policy=policy)
-    task = asyncio.create_task(
-        wrapped({"type": "websocket", "path": "/", "headers": []}, server.receive, server.send)  # type: ignore[arg-type] # a coroutine function is one
-    )
+    wrapped = AcceptFirstMiddleware(app, policy=policy)
+    task = asyncio.create_task(wrapped({"type": "websocket", "path": "/", "headers": []}, server.receive, server.send))
     await asyncio.wait({task}, timeout=60)
     assert task.done(), "the application waits for ever"
     task.result()
     await asyncio.sleep(1)
-    return got, server, [other.get_name() for other in asyncio.all_tasks() if other.get_name().startswith("acceptf")]
+    return (
+        app.got,
+        server,
+        [other.get_name() for other in asyncio.all_tasks() if other.get_name().startswith("acceptf")],
+    )
 
 
 @settings(max_examples=400, deadline=None)
