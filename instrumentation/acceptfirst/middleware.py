@@ -175,8 +175,7 @@ class AcceptFirstMiddleware:
         """
         if connection.coordinator is None:
             own = RaceConditionDetector(self.environment, connection.policy, reports_to=self.detector)
-            if connection.patterns_now():
-                own.take_over(self.detector, connection.id.hex())
+            _take_over(own, self.detector, connection)
             more = {"scope": connection.scope} if self._factory_takes_scope else {}
             coordinator = self._coordinator_factory(self.environment, own, **more)
             coordinator.bind(connection)
@@ -210,6 +209,12 @@ class AcceptFirstMiddleware:
         connection.handed_over()
         self._open_connections.add(connection)
         return connection
+
+
+@failsafe
+def _take_over(own: RaceConditionDetector, shared: RaceConditionDetector, connection: Connection) -> None:
+    if connection.patterns_now():
+        own.take_over(shared, connection.id.hex())
 
 
 def _has_parameter(function: Callable[..., object], name: str) -> bool:

@@ -579,7 +579,7 @@ def failures_of_ours() -> dict[str, int]:
     return counted
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(PROGRAMS, PLANS, MODES)
 def test_application_and_server_see_the_same_with_and_without_us(
     run: Any, program: list[Step], plan: Plan, mode: Any
@@ -615,7 +615,7 @@ def recorded(run: Any, program: list[Step], plan: Plan, mode: str, rate: float =
     return kept[0], ledger.sums, shelf.spans
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(PROGRAMS, PLANS, MODES)
 def test_record_ends_closed_by_allowed_steps(run: Any, program: list[Step], plan: Plan, mode: str) -> None:
     """The states join on to each other, are in the table, never go back in time and end in CLOSED."""
@@ -633,7 +633,7 @@ def test_record_ends_closed_by_allowed_steps(run: Any, program: list[Step], plan
     assert describe(str(record.signature))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(PROGRAMS, PLANS, MODES, st.sampled_from([0.0, 1.0]))
 def test_telemetry_of_a_connection_adds_up(run: Any, program: list[Step], plan: Plan, mode: str, rate: float) -> None:
     """What was opened is closed, each violation and transition goes out once, each span has an identity of its own."""
@@ -650,7 +650,7 @@ def test_telemetry_of_a_connection_adds_up(run: Any, program: list[Step], plan: 
     assert all(span.context.is_valid and 0 < span.start_time <= span.end_time for span in spans)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(PROGRAMS, PLANS, MODES)
 def test_record_is_gone_with_its_application_without_the_garbage_collector(
     run: Any, program: list[Step], plan: Plan, mode: str

@@ -160,7 +160,7 @@ async def live(life: Life) -> tuple[list[Any], Server, list[str]]:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(LIVES)
 def test_application_behind_a_gate_gets_each_message_once_and_in_order(jumping_loop: Any, life: Life) -> None:
     """Whoever reads, is cancelled, gets ready or never does: in the end what was sent was received, nothing else."""

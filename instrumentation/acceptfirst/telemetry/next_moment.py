@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from acceptfirst.connection import Connection
-from acceptfirst.failsafe import record_failure
+from acceptfirst.failsafe import failsafe, record_failure
 
 WAITING_MAX: Final = 256
 """Connections that wait; when there are more, all are looked after at once."""
@@ -68,6 +68,7 @@ class NextMoment(ABC):
         """Let go of all that wait: they are another process's."""
         self._waiting = _Waiting(None)
 
+    @failsafe
     def _all(self, waiting: _Waiting) -> None:
         waiting.scheduled = False
         self._look_after_all(waiting)
