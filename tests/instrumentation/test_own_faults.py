@@ -27,6 +27,7 @@ from starlette.websockets import WebSocket
 import acceptfirst
 from acceptfirst import AcceptFirstMiddleware, Policy, connection, failsafe, wire
 from acceptfirst.readiness import gate
+from acceptfirst.telemetry import lifetime
 
 NOT_REACHED: Final = {
     "Connection.evidence": "for whoever reads the record afterwards",
@@ -416,7 +417,7 @@ async def live(server: Any, case: Case, app: Any) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def run(jumping_loop: Any, server: Any) -> Any:
+def run(jumping_loop: Any, server: Any) -> Iterator[Any]:
     """Runs all cases with ``wrap`` around their applications; gives what was seen, by case."""
 
     def runner(wrap: Callable[[str, Case], Any]) -> dict[str, tuple[Any, ...]]:
@@ -427,7 +428,8 @@ def run(jumping_loop: Any, server: Any) -> Any:
                 seen[name] = loop.run(live(server, case, wrap(name, case)))
         return seen
 
-    return runner
+    yield runner
+    lifetime._forget_all()  # what could not end would be judged when the interpreter exits
 
 
 @pytest.fixture
