@@ -1,6 +1,7 @@
 """What a running collector consists of, and the order in which it comes up and goes down.
 
-Up: lock, store, migrations, log (recovered), writer. Down: no more requests, writer drained, log, store, lock. What
+Up: lock, store, migrations, log (recovered), writer, upkeep. Down: no more requests, writer drained, upkeep, log,
+store, lock. What
 could not be drained in time waits in the log for the next start.
 """
 
@@ -11,6 +12,7 @@ import logging
 from acceptfirst_collector.log.request_log import Limits, RequestLog
 from acceptfirst_collector.otlp.resends import ResendWindow
 from acceptfirst_collector.settings import CollectorSettings
+from acceptfirst_collector.upkeep import StoreUpkeep
 from acceptfirst_collector.writer import StoreWriter
 from acceptfirst_store.database import open_database
 from acceptfirst_store.errors import StoreError, StoreUnreachable
@@ -70,6 +72,7 @@ class Services:
         """Drain and close, in order; safe to call once only."""
         if not self.writer.stop(self.settings.drain_seconds_max):
             logger.warning("%d bytes wait in the log for the next start", self.log.backlog_bytes)
+        self.upkeep.stop()
         self.log.close()
         self.database.close()
         self._log_lock.release()
@@ -87,4 +90,6 @@ class Services:
         self.writer = StoreWriter(
             self.log, self.database, settings.data_dir / "refused", settings.batch_bytes_max, settings.linger_seconds
         )
+        self.upkeep = StoreUpkeep(self.database, lambda: self.log.stored_through)
         self.writer.start()
+        self.upkeep.start()
