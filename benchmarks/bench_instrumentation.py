@@ -2,8 +2,8 @@
 
 Run with ``make bench``; ``--write FILE`` writes the tables as a page. Figures are CPU time of this process, the best of
 many short rounds in which all peers take turns: on a shared machine the best round is the one that others disturbed
-least, and a short one is sometimes not disturbed at all. What a round has begun it ends: its last spans are encoded too.
-No network is involved: the server is a list of messages. As with a real server, nothing has arrived yet when the
+least, and a short one is sometimes not disturbed at all. What a round has begun it ends: its last spans are encoded
+too. No network is involved: the server is a list of messages. As with a real server, nothing has arrived yet when the
 application first asks for a message.
 """
 
@@ -64,6 +64,7 @@ CONNECTIONS = 100
 ROUNDS = 50
 IMPORT_ROUNDS = 12
 BATCH = 512
+TENTH = "acceptfirst, a tenth drawn"
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Table = list[tuple[str, float]]
@@ -167,14 +168,14 @@ def null_targets() -> dict[str, Application]:
 
 
 def encoding_targets(encoder: Encode) -> dict[str, Application]:
-    """Each instrumentation, all spans encoded as OTLP, and ours with a tenth of the connections drawn."""
+    """Each instrumentation, all spans encoded as OTLP, and ours where a connection is not drawn."""
     wire_spans: list[Any] = ["send", "receive"]
     made = provider(encoder)
-    tenth = Policy(environment="development", sample_rate=0.1)
+    nothing = Policy(environment="development", sample_rate=0.0)
     return {
         "no instrumentation": echo,
         "acceptfirst": AcceptFirstMiddleware(echo, tracer_provider=made),
-        "acceptfirst, sample_rate 0.1": AcceptFirstMiddleware(echo, tracer_provider=made, policy=tenth),
+        "acceptfirst, not drawn": AcceptFirstMiddleware(echo, tracer_provider=made, policy=nothing),
         "opentelemetry-asgi": OpenTelemetryMiddleware(echo, tracer_provider=made),
         "opentelemetry-asgi, exclude_spans": OpenTelemetryMiddleware(
             echo, tracer_provider=made, exclude_spans=wire_spans
@@ -280,6 +281,8 @@ async def measure() -> str:
     null = await cpu_us(null_targets(), MESSAGES)
     encoder = Encode()
     encoded = await cpu_us(encoding_targets(encoder), MESSAGES, encoder)
+    # Worked out: a round in which few happened to be drawn would pass for the best one.
+    encoded[TENTH] = 0.1 * encoded["acceptfirst"] + 0.9 * encoded["acceptfirst, not drawn"]
     peers = "import opentelemetry.trace, opentelemetry.metrics, opentelemetry.propagate"
     import_peers, import_ours = import_ms(peers), import_ms(f"{peers}, acceptfirst")
     single = [
@@ -299,7 +302,7 @@ async def measure() -> str:
             ratio_table(
                 "The same, spans encoded as OTLP in batches by the stock encoder",
                 encoded,
-                ["acceptfirst", "acceptfirst, sample_rate 0.1"],
+                ["acceptfirst", TENTH],
             ),
             "### Single figures\n\n| | |\n|---|---:|\n"
             + "\n".join(f"| {what} | {figure:.2f} {unit} |" for what, figure, unit in single),
