@@ -17,6 +17,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("acceptfirst_cli.verbs.serve:run", "Collect spans over OTLP, store them, answer questions about them."),
     "classify": ("acceptfirst_cli.verbs.classify:run", "Name the races in what is stored."),
     "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
+    "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
     "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
     "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
     "db": ("acceptfirst_cli.verbs.db:app", "Migrate the store, see what it takes, erase from it."),

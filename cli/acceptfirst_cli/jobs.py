@@ -78,6 +78,11 @@ class Jobs:
         with self._alone():
             return self._work("report", question)
 
+    def verify(self, question: Question) -> dict[str, Any]:
+        """Say whether the last change worked."""
+        with self._alone():
+            return self._work("verify", question)
+
     @contextmanager
     def _alone(self) -> Any:
         if not self._running.acquire(blocking=False):
@@ -130,7 +135,7 @@ def extend(app: FastAPI, services: Services) -> None:
 
 
 def job_routes(jobs: Jobs) -> APIRouter:
-    """``POST /api/v1/jobs/{classify|recommend|report}`` with a question as JSON, or with nothing."""
+    """``POST /api/v1/jobs/{classify|recommend|report|verify}`` with a question as JSON, or with nothing."""
     router = APIRouter(prefix="/api/v1/jobs")
 
     @router.post("/classify")
@@ -147,6 +152,11 @@ def job_routes(jobs: Jobs) -> APIRouter:
     def report_job(asked: Asked = None) -> dict[str, Any]:
         """Make the report."""
         return jobs.report(_question(asked))
+
+    @router.post("/verify")
+    def verify_job(asked: Asked = None) -> dict[str, Any]:
+        """Say whether the last change worked."""
+        return jobs.verify(_question(asked))
 
     return router
 

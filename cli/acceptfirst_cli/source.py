@@ -93,6 +93,13 @@ class Source:
         with self._database(migrated=migrated, made=made) as database:
             yield database
 
+    def verify(self, question: Question) -> dict[str, Any]:
+        """Whether the last change worked, looked up here or there."""
+        if self.url:
+            return self._post("verify", question)
+        with self._database() as database:
+            return self._work("verify", database, question)
+
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
         return answer

@@ -16,7 +16,6 @@ from acceptfirst_collector.care_routes import care_routes
 from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.metering import Metering
-from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
@@ -56,7 +55,7 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
     app.include_router(reading_routes(services))
     app.include_router(care_routes(services))
-    app.include_router(policy_routes(PolicyLedger(services.database)))
+    app.include_router(policy_routes(services.policies))
     app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)

@@ -14,6 +14,7 @@ from acceptfirst_collector.figures import StoreWatch
 from acceptfirst_collector.log.request_log import Limits, RequestLog
 from acceptfirst_collector.metrics import CollectorMetrics
 from acceptfirst_collector.otlp.resends import ResendWindow
+from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.settings import CollectorSettings
 from acceptfirst_collector.upkeep import StoreUpkeep
 from acceptfirst_collector.writer import StoreWriter
@@ -107,5 +108,6 @@ class Services:
         )
         self.upkeep = StoreUpkeep(self.database, lambda: self.log.stored_through)
         self.store_watch = StoreWatch(self.database)
+        self.policies = PolicyLedger(self.database)
         self.writer.start()
         self.upkeep.start()
