@@ -142,7 +142,7 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
     """
     if store and url:
         raise CommandError("expected either --store or --url, but got both", ExitCode.USAGE)
-    token = _token(token_file)
+    token = token_in(token_file)
     if url:
         return Source(url=url.rstrip("/"), token=token)
     if store:
@@ -201,7 +201,12 @@ def _running_url(path: Path) -> str:
         return ""  # nobody serves here, or somebody else's file: then it is the store that is asked
 
 
-def _token(path: Path | None) -> str:
+def token_in(path: Path | None) -> str:
+    """The token in a file, empty where none is named.
+
+    Raises:
+        CommandError: when it can't be read.
+    """
     if path is None:
         return ""
     try:

@@ -117,6 +117,19 @@ class Database:
         with _errors_of(f"insert into {table}"):
             self._writer.insert(table, data, column_names=columns, database=DATABASE, settings={"async_insert": 0})
 
+    def insert_binary(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        """Insert rows that are encoded already: many, of fixed width, from whoever holds them as columns.
+
+        Args:
+            table: its name, without the database.
+            columns: in the order in which each row has them.
+            rows: in the format ``RowBinary``.
+        """
+        with _errors_of(f"insert into {table}"):
+            self._writer.raw_insert(
+                f"{DATABASE}.{table}", column_names=list(columns), insert_block=rows, fmt="RowBinary"
+            )
+
     def insert_requests(self, body: bytes, token: str) -> None:
         """Insert concatenated OTLP trace requests; the store parses them itself.
 
