@@ -25,6 +25,7 @@ from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import parse_instant, window_between
 from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import ExitCode
+from acceptfirst_cli.page.mount import mount_page
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
 from acceptfirst_collector.api import Filters
 from acceptfirst_collector.otlp.refusal import RefusedError
@@ -132,6 +133,7 @@ def extend(app: FastAPI, services: Services) -> None:
     jobs = Jobs(services)
     app.include_router(job_routes(jobs))
     app.include_router(result_routes(jobs, services))
+    mount_page(app, services, reports=list)
 
 
 def job_routes(jobs: Jobs) -> APIRouter:
