@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
+from acceptfirst_cli.configuration import TOKEN_VARIABLE
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 
 JOB_SECONDS_MAX: Final = 150.0
 DATA_DIR: Final = Path(".acceptfirst")
+DATA_DIR_VARIABLE: Final = "ACCEPTFIRST_DATA_DIR"
 
 StoreOption = Annotated[
     str,
@@ -118,9 +121,9 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
         return Source(url=url.rstrip("/"), token=token)
     if store:
         return Source(dsn=store)
-    if running := _running_url(DATA_DIR / "serve.json"):
+    if running := _running_url(_data_dir() / "serve.json"):
         return Source(url=running, token=token)
-    return Source(dsn=f"chdb://{(DATA_DIR / 'db').absolute()}")
+    return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
 
 
 def question_of(**values: Any) -> Question:
@@ -174,8 +177,12 @@ def _running_url(path: Path) -> str:
 
 def _token(path: Path | None) -> str:
     if path is None:
-        return ""
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"the token file {path} can't be read: {error}", ExitCode.USAGE) from error
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)

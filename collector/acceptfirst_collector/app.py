@@ -20,6 +20,7 @@ from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
 from acceptfirst_collector.services import Services
+from acceptfirst_collector.status import status_routes
 
 Extend = Callable[[FastAPI, Services], None]
 
@@ -54,7 +55,9 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
     app.include_router(reading_routes(services))
-    app.include_router(policy_routes(PolicyLedger(services.database)))
+    ledger = PolicyLedger(services.database)
+    app.include_router(policy_routes(ledger))
+    app.include_router(status_routes(services, ledger))
     app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)
