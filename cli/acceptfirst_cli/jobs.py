@@ -56,7 +56,7 @@ class Jobs:
 
     def classify(self, question: Question) -> dict[str, Any]:
         """Classify what is stored, and say what was found."""
-        with self._alone():
+        with self._alone("classify"):
             database = self._services.database.sibling()
             try:
                 window = question.window(datetime.now(UTC))
@@ -66,7 +66,7 @@ class Jobs:
 
     def recommend(self, question: Question) -> dict[str, Any]:
         """Recommend, and write the recommendations down."""
-        with self._alone():
+        with self._alone("recommend"):
             document = self._work("recommend", question)
             now = datetime.now(UTC)
             bounds = (parse_instant(document["window"][key], now=now) for key in ("since", "until"))
@@ -76,7 +76,7 @@ class Jobs:
 
     def report(self, question: Question) -> dict[str, Any]:
         """Make the report."""
-        with self._alone():
+        with self._alone("report"):
             return self._work("report", question)
 
     def verify(self, question: Question) -> dict[str, Any]:
@@ -85,11 +85,12 @@ class Jobs:
             return self._work("verify", question)
 
     @contextmanager
-    def _alone(self) -> Any:
+    def _alone(self, job: str) -> Any:
         if not self._running.acquire(blocking=False):
             raise RefusedError(503, "another job is running; ask again when it is done", BUSY_RETRY_SECONDS)
         try:
-            yield
+            with self._services.job_history.running(job):
+                yield
         except QuestionError as error:
             raise RefusedError(400, str(error)) from error
         finally:
