@@ -15,6 +15,7 @@ from acceptfirst_cli.errors import CommandError, ExitCode
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("acceptfirst_cli.verbs.demo:run", "Run the incident, find its causes, tune them away, show the proof."),
     "serve": ("acceptfirst_cli.verbs.serve:run", "Collect spans over OTLP, store them, answer questions about them."),
+    "worker": ("acceptfirst_cli.verbs.worker:run", "Run the jobs beside a ClickHouse server."),
     "classify": ("acceptfirst_cli.verbs.classify:run", "Name the races in what is stored."),
     "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
     "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
