@@ -3,7 +3,8 @@
 Run with ``make soak``. Every server and every crowd of clients is a process of its own on the loopback; the clients do
 the upgrade by hand, so that ten thousand of them stay cheap. uvicorn's pings are off; a little traffic goes over all
 connections in turn. The server's memory is what the kernel says is resident, and its growth is counted after a warm-up,
-since allocators take a while to settle.
+in which each connection has had a message: the first one makes buffers. It ends with 1 when an instrumented server has
+grown by more than ``GROWTH_MAX_B`` a connection beyond the bare one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import platform
 import resource
 import socket
 import subprocess
@@ -39,6 +41,10 @@ SWITCHED = b"HTTP/1.1 101"
 MESSAGE = b"\x81\x81\x00\x00\x00\x00x"
 """A masked text frame of one letter; the mask is zero."""
 OPENED_AT_ONCE = 100
+OPENS_WITHIN_S = 60.0
+GROWTH_MAX_B = 64
+NOISE_KIB = 512
+"""What an allocator may take for nobody in particular."""
 VARIANTS = ("bare", "observe", "hold")
 
 
@@ -151,6 +157,8 @@ class Running:
         clients: theirs.
         empty_kib: resident memory before the first connection.
         samples: seconds since all were open, and resident KiB.
+        cpu_s: CPU time that it has taken while they were open.
+        lost: connections that did not last.
     """
 
     variant: str
@@ -158,12 +166,25 @@ class Running:
     clients: subprocess.Popen[bytes] | None = None
     empty_kib: int = 0
     samples: list[tuple[float, int]] = field(default_factory=list)
+    cpu_s: float = 0.0
+    lost: str = ""
+
+    @property
+    def open_kib(self) -> int:
+        """What all open connections take together, at the end."""
+        return self.samples[-1][1] - self.empty_kib
 
 
 def resident_kib(pid: int) -> int:
     """What the kernel says is resident, in KiB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time that a process has taken, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def raise_limit(connections: int) -> None:
@@ -199,7 +220,7 @@ def start(variant: str, options: argparse.Namespace) -> Running:
 
 def connect_once(port: int) -> None:
     """Wait until the server answers; the first connection also loads what is loaded once."""
-    with socket.create_connection((HOST, port), timeout=60) as connection:
+    with socket.create_connection((HOST, port), timeout=OPENS_WITHIN_S) as connection:
         connection.sendall(UPGRADE)
         if not connection.recv(200).startswith(SWITCHED):
             raise SystemExit("expected 101 Switching Protocols from the server, but got something else")
@@ -213,21 +234,24 @@ def _line(process: subprocess.Popen[bytes]) -> str:
 def watch(all_running: Sequence[Running], minutes: float, every_s: float) -> None:
     """Take the memory of each server every few seconds."""
     began = time.monotonic()
+    used_s = [cpu_s(running.server.pid) for running in all_running]
     while (elapsed_s := time.monotonic() - began) <= minutes * 60:
         for running in all_running:
             running.samples.append((elapsed_s, resident_kib(running.server.pid)))
         columns = "  ".join(f"{running.variant} {running.samples[-1][1]:>8} KiB" for running in all_running)
         print(f"{elapsed_s:6.0f} s  {columns}", file=sys.stderr, flush=True)
         time.sleep(every_s)
+    for running, before_s in zip(all_running, used_s, strict=True):
+        running.cpu_s = cpu_s(running.server.pid) - before_s
 
 
 def stop(running: Running) -> str:
     """Let the clients go, then the server; gives how many connections had been lost."""
-    lost = "no clients"
+    lost = "all"
     if running.clients is not None:
         stdin: Any = running.clients.stdin
         stdin.close()
-        lost = _line(running.clients)
+        lost = _line(running.clients).removeprefix("lost ")
         running.clients.wait(60)
     running.server.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -244,20 +268,40 @@ def slope_kib_per_minute(samples: Sequence[tuple[float, int]]) -> float:
     return sum((t - mean_t) * (y - mean_y) for t, y in samples) / square * 60 if square else 0.0
 
 
-def report(all_running: Sequence[Running], options: argparse.Namespace) -> Iterator[str]:
+def settled(running: Running, warm_up_s: float) -> list[tuple[float, int]]:
+    """The samples after the warm-up; of a run that is shorter, those of its second half."""
+    warm_s = min(warm_up_s, running.samples[-1][0] / 2)
+    return [sample for sample in running.samples if sample[0] >= warm_s]
+
+
+def growth_kib(running: Running, warm_up_s: float) -> int:
+    """How much more is resident at the end than after the warm-up."""
+    samples = settled(running, warm_up_s)
+    return samples[-1][1] - samples[0][1]
+
+
+def rows(all_running: Sequence[Running], options: argparse.Namespace) -> Iterator[str]:
     """The table, line by line."""
-    yield f"{options.connections} idle connections for {options.minutes:g} minutes, uvicorn {uvicorn.__version__}"
-    bare_kib = next((r.samples[-1][1] - r.empty_kib for r in all_running if r.variant == "bare"), 0)
+    each = KIB / options.connections
+    bare = next((running for running in all_running if running.variant == "bare"), None)
+    yield "| | resident, MiB | a connection, B | more than bare, B | growth, KiB | a minute, KiB | CPU, % | lost |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|"
     for running in all_running:
-        settled = [sample for sample in running.samples if sample[0] >= options.warm_up_s]
-        first, last = settled[0][1], settled[-1][1]
-        open_kib = last - running.empty_kib
-        added = f"{(open_kib - bare_kib) * KIB / options.connections:6.0f} B added" if bare_kib else ""
+        samples = settled(running, options.warm_up_s)
+        more = "" if bare is None or bare is running else f"{(running.open_kib - bare.open_kib) * each:.0f}"
+        share = running.cpu_s / running.samples[-1][0] if running.samples[-1][0] else 0.0
         yield (
-            f"  {running.variant:8} {last / KIB:7.1f} MiB resident, {open_kib * KIB / options.connections:7.0f} B a "
-            f"connection {added}; growth after warm-up {last - first:+6} KiB, {slope_kib_per_minute(settled):+7.1f} "
-            "KiB a minute"
+            f"| {running.variant} | {samples[-1][1] / KIB:.1f} | {running.open_kib * each:.0f} | {more} "
+            f"| {growth_kib(running, options.warm_up_s):+} | {slope_kib_per_minute(samples):+.1f} | {share:.1%} "
+            f"| {running.lost} |"
         )
+
+
+def overgrown(all_running: Sequence[Running], options: argparse.Namespace) -> list[str]:
+    """The instrumented servers that grew more than the bare one may explain."""
+    growths = {running.variant: growth_kib(running, options.warm_up_s) for running in all_running}
+    allowed_kib = max(growths.get("bare", 0), 0) + max(GROWTH_MAX_B * options.connections / KIB, NOISE_KIB)
+    return [variant for variant, growth in growths.items() if variant != "bare" and growth > allowed_kib]
 
 
 def soak(options: argparse.Namespace) -> None:
@@ -269,9 +313,18 @@ def soak(options: argparse.Namespace) -> None:
             all_running.append(start(variant, options))  # noqa: PERF401 - those that run are stopped if one can't start
         watch(all_running, options.minutes, options.every_s)
     finally:
-        losses = [f"{running.variant}: {stop(running)}" for running in all_running]
-    print("\n".join(report(all_running, options)))
-    print(f"  connections of {', '.join(losses)}")
+        for running in all_running:
+            running.lost = stop(running)
+    what = f"{options.connections:,} connections, {options.minutes:g} minutes, {options.messages_per_s:g} messages/s"
+    machine = f"uvicorn {uvicorn.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, shared"
+    table = "\n".join([f"{what}; {machine}.", "", *rows(all_running, options)])
+    print(table)
+    if options.write:
+        page = options.write.read_text(encoding="utf-8")
+        before, after = page.split("<!-- measured -->")[0], page.split("<!-- /measured -->")[1]
+        options.write.write_text(f"{before}<!-- measured -->\n\n{table}\n\n<!-- /measured -->{after}", encoding="utf-8")
+    if variants := overgrown(all_running, options):
+        raise SystemExit(f"expected no growth beyond the bare server's, but got it from: {', '.join(variants)}")
 
 
 def main() -> None:
@@ -288,8 +341,9 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--every-s", type=float, default=10.0)
-    parser.add_argument("--warm-up-s", type=float, default=60.0)
-    parser.add_argument("--messages-per-s", type=float, default=50.0, help="over all connections of a server")
+    parser.add_argument("--warm-up-s", type=float, default=90.0)
+    parser.add_argument("--messages-per-s", type=float, default=200.0, help="over all connections of a server")
+    parser.add_argument("--write", type=Path, help="a page between whose marks the table is put")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args()
     if options.role == "serve":

@@ -21,6 +21,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
     "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
     "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
+    "db": ("acceptfirst_cli.verbs.db:app", "Migrate the store, see what it takes, erase from it."),
+    "simulate": ("acceptfirst_cli.verbs.simulate:run", "Make labelled handshakes, to try analyses and policies on."),
     "policy": ("acceptfirst_cli.verbs.policy:app", "Show policies, propose, promote and roll back."),
 }
 """Verb: where it lives (a function, or a group of them), and its line in the overview."""

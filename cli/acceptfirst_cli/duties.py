@@ -6,12 +6,12 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst_analysis.window import BEGINNING, Window, week_before
 from acceptfirst_cli.hosts import JobHost
+from acceptfirst_cli.kept_reports import write_report
 from acceptfirst_cli.question import FORMATS, Question
 from acceptfirst_cli.timetable import Duty, Result, Say
 
@@ -158,18 +158,9 @@ class _Report:
         for form in FORMATS:
             say(f"week {week.week} as {form}")
             text = self._jobs.report(Question(week=str(week.week), format=form), wait=True)["text"]
-            paths.append(_written(self._host.reports, f"{week.week}.{form}", text))
+            paths.append(write_report(self._host.reports, str(week.week), form, text))
         return {"message": f"the report of week {week.week} is written", "files": paths}
 
 
 def _holds_handshakes(host: JobHost, week: Window) -> bool:
     return bool(host.database.statement_rows("any_handshake", {"environment": "", **week.parameters}))
-
-
-def _written(folder: Path, name: str, text: str) -> str:
-    """Put a file in its place as a whole: a reader never sees half of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.new"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / name)
-    return name

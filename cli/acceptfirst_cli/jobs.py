@@ -25,7 +25,9 @@ from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.duties import DutySettings, duties_of
 from acceptfirst_cli.errors import ExitCode
 from acceptfirst_cli.hosts import CollectorHost, JobHost
+from acceptfirst_cli.kept_reports import MEDIA_TYPES, kept_report_routes, kept_reports
 from acceptfirst_cli.loop_steps import carry_out
+from acceptfirst_cli.page.mount import mount_page
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
 from acceptfirst_cli.timetable import START_DELAY_SECONDS, Timetable
 from acceptfirst_cli.worker_process import WorkerFailedError, WorkerProcess
@@ -37,7 +39,6 @@ from acceptfirst_store.results import to_json
 SCHEMA_VERSION: Final = 1
 BUSY_SECONDS_MAX: Final = 20.0
 BUSY_RETRY_SECONDS: Final = 2
-MEDIA_TYPES: Final = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
 
 _JSON_COLUMNS: Final = ("cost", "from_values", "to_values", "evidence")
 
@@ -161,6 +162,8 @@ class Extension:
         timetable = Timetable(host.database, duties, start_delay_seconds=self._start_delay_seconds)
         app.include_router(job_routes(jobs, timetable))
         app.include_router(result_routes(jobs, services))
+        mount_page(app, services, reports=lambda: kept_reports(host.reports))
+        app.include_router(kept_report_routes(host.reports))
         _run_beside(app, jobs, timetable)
 
 

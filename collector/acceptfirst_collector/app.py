@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from acceptfirst_collector.api import reading_routes
 from acceptfirst_collector.bearer import BearerToken
+from acceptfirst_collector.care_routes import care_routes
 from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.metering import Metering
@@ -53,6 +54,7 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
     app.include_router(reading_routes(services))
+    app.include_router(care_routes(services))
     app.include_router(policy_routes(services.policies))
     app.include_router(probe_routes(services))
     if extend is not None:

@@ -111,6 +111,12 @@ def server() -> type[ScriptedServer]:
     return ScriptedServer
 
 
+@pytest.fixture(scope="session")
+def scripted_server() -> type[ScriptedServer]:
+    """The same, for tests that Hypothesis repeats."""
+    return ScriptedServer
+
+
 @pytest.fixture(autouse=True)
 def no_failure_of_ours() -> Iterator[None]:
     """Every test starts with no failure of ours counted, and fails when one was, unless it clears them itself."""

@@ -27,9 +27,9 @@ from starlette.websockets import WebSocket
 import acceptfirst
 from acceptfirst import AcceptFirstMiddleware, Policy, connection, failsafe, wire
 from acceptfirst.readiness import gate
+from acceptfirst.telemetry import lifetime
 
 NOT_REACHED: Final = {
-    "Connection.evidence": "for whoever reads the record afterwards",
     "Connection.fail": "closes, where the application is to see something else than without us",
     "Connection.closed_for_the_application": "likewise",
     "HoldGate._is_overdue": "when something else of ours has failed",
@@ -416,7 +416,7 @@ async def live(server: Any, case: Case, app: Any) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def run(jumping_loop: Any, server: Any) -> Any:
+def run(jumping_loop: Any, server: Any) -> Iterator[Any]:
     """Runs all cases with ``wrap`` around their applications; gives what was seen, by case."""
 
     def runner(wrap: Callable[[str, Case], Any]) -> dict[str, tuple[Any, ...]]:
@@ -427,7 +427,9 @@ def run(jumping_loop: Any, server: Any) -> Any:
                 seen[name] = loop.run(live(server, case, wrap(name, case)))
         return seen
 
-    return runner
+    yield runner
+    for outlet in list(lifetime._outlets):  # or it would tell at exit what a failing function kept back
+        outlet.forget()
 
 
 @pytest.fixture
