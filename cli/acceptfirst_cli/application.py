@@ -20,6 +20,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("acceptfirst_cli.verbs.doctor:run", "Examine what serve needs; say how to mend what is wrong."),
     "status": ("acceptfirst_cli.verbs.status:run", "Show how a running serve is."),
     "tail": ("acceptfirst_cli.verbs.tail:run", "Show handshakes as they happen."),
+    "worker": ("acceptfirst_cli.verbs.worker:run", "Run the jobs beside a ClickHouse server."),
     "classify": ("acceptfirst_cli.verbs.classify:run", "Name the races in what is stored."),
     "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
     "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
