@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from acceptfirst_collector.job_history import JobHistory
 from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.services import Services
 from acceptfirst_store.database import Database
@@ -26,6 +27,11 @@ class JobHost(Protocol):
     @property
     def reports(self) -> Path:
         """The folder for weekly reports."""
+        ...
+
+    @property
+    def history(self) -> JobHistory:
+        """What ran last."""
         ...
 
     def worker_request(self) -> dict[str, Any]:
@@ -62,6 +68,11 @@ class CollectorHost:
         """In the data directory."""
         return self._services.settings.data_dir / "reports"
 
+    @property
+    def history(self) -> JobHistory:
+        """The one that ``status`` shows."""
+        return self._services.job_history
+
     def worker_request(self) -> dict[str, Any]:
         """The URL and the token."""
         return {"url": self._services.url, "token": self._services.settings.token}
@@ -85,6 +96,7 @@ class StoreHost:
         self._database = database
         self._data_dir = data_dir
         self._policies = PolicyLedger(database)
+        self._history = JobHistory()
 
     @property
     def database(self) -> Database:
@@ -100,6 +112,11 @@ class StoreHost:
     def reports(self) -> Path:
         """In the data directory."""
         return self._data_dir / "reports"
+
+    @property
+    def history(self) -> JobHistory:
+        """This process's."""
+        return self._history
 
     def worker_request(self) -> dict[str, Any]:
         """The DSN."""

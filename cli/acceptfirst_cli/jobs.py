@@ -66,7 +66,7 @@ class Jobs:
             wait: whether to wait for a job that is running, however long; else for ``BUSY_SECONDS_MAX``. So in the
                 others.
         """
-        with self._alone(wait=wait):
+        with self._alone("classify", wait=wait):
             database = self._host.database.sibling()
             try:
                 window = question.window(datetime.now(UTC))
@@ -76,7 +76,7 @@ class Jobs:
 
     def recommend(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
         """Recommend, and write the recommendations down."""
-        with self._alone(wait=wait):
+        with self._alone("recommend", wait=wait):
             document = self._work("recommend", question)
             now = datetime.now(UTC)
             bounds = (parse_instant(document["window"][key], now=now) for key in ("since", "until"))
@@ -86,12 +86,12 @@ class Jobs:
 
     def report(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
         """Make the report."""
-        with self._alone(wait=wait):
+        with self._alone("report", wait=wait):
             return self._work("report", question)
 
     def verify(self, question: Question) -> dict[str, Any]:
         """Say whether the last change worked."""
-        with self._alone():
+        with self._alone("verify"):
             return self._work("verify", question)
 
     def tune(self, options: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -103,7 +103,7 @@ class Jobs:
         Returns:
             For each environment ``environment``, ``stage``, ``message``, and ``done`` where anything was.
         """
-        with self._alone(wait=True):
+        with self._alone("tune", wait=True):
             document = self._work("tune", Question(), options)
             return [carry_out(self._host.policies, outlook) for outlook in document["outlooks"]]
 
@@ -112,11 +112,12 @@ class Jobs:
         self._worker.close()
 
     @contextmanager
-    def _alone(self, *, wait: bool = False) -> Any:
+    def _alone(self, job: str, *, wait: bool = False) -> Any:
         if not self._running.acquire(timeout=-1 if wait else BUSY_SECONDS_MAX):
             raise RefusedError(503, "another job is running; ask again when it is done", BUSY_RETRY_SECONDS)
         try:
-            yield
+            with self._host.history.running(job):
+                yield
         except QuestionError as error:
             raise RefusedError(400, str(error)) from error
         finally:
