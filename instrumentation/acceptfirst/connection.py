@@ -204,10 +204,10 @@ class Connection(Record):
         elif kind == "websocket.http.response.body" and not message.get("more_body", False):
             self._close(Trigger.DENIAL, self.now_ns())
 
-    def send_failed(self, kind: str) -> None:
+    def send_failed(self, kind: object) -> None:
         """``send()`` raised; a cancellation is not a failure and is not told."""
         self.asgi_calls += 1
-        letter = _FAILED.get(kind)
+        letter = _FAILED.get(kind) if isinstance(kind, str) else None
         if letter and not (letter == "x" and self._client_has_left() and framework_tidies_up()):
             self._happened(letter)
             self._detect()

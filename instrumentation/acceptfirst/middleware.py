@@ -26,7 +26,7 @@ from acceptfirst.diagnosis import litestar_guard, starlette_guard
 from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
-from acceptfirst.failsafe import record_failure
+from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.policy import Gate, GivenPolicy, Policy, ReadinessMode
 from acceptfirst.policy.in_force import PolicyInForce
 from acceptfirst.precedence import is_observed
@@ -182,8 +182,7 @@ class AcceptFirstMiddleware:
         """
         if connection.coordinator is None:
             own = RaceConditionDetector(self.environment, connection.policy, reports_to=self.detector)
-            if connection.patterns_now():
-                own.take_over(self.detector, connection.id.hex())
+            _take_over(own, self.detector, connection)
             more = {"scope": connection.scope} if self._factory_takes_scope else {}
             coordinator = self._coordinator_factory(self.environment, own, **more)
             coordinator.bind(connection)
@@ -219,6 +218,12 @@ class AcceptFirstMiddleware:
             return None
         else:
             return connection
+
+
+@failsafe
+def _take_over(own: RaceConditionDetector, shared: RaceConditionDetector, connection: Connection) -> None:
+    if connection.patterns_now():
+        own.take_over(shared, connection.id.hex())
 
 
 def _has_parameter(function: Callable[..., object], name: str) -> bool:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from acceptfirst.connection import Connection
-from acceptfirst.failsafe import record_failure
+from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
 
 PUT_OFF_S: Final = 0.001
@@ -75,6 +75,7 @@ class NextMoment(ABC):
         """Let go of all that wait: they are another process's."""
         self._waiting = _Waiting(None)
 
+    @failsafe
     def _all(self, waiting: _Waiting) -> None:
         waiting.scheduled = False
         self._look_after_all(waiting)

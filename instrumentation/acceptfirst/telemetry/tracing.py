@@ -86,7 +86,7 @@ class HandshakeTracer:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
         provider = self._given or trace.get_tracer_provider()
         if provider is not self._provider:
-            self._provider = provider
             self._writer = writer_for(provider)
+            self._provider = provider  # only now: a provider that fails is asked again
             run_before_the_provider_at_exit()
         return self._writer
