@@ -35,7 +35,7 @@ types: $(INSTALLED) ## mypy --strict over sources and tests
 unit: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest
 
-pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PATH
+pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PATH or among pyenv's
 	.ci/pythons
 
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
