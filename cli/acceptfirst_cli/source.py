@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
+from acceptfirst_cli.configuration import TOKEN_VARIABLE
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 
@@ -21,6 +23,7 @@ JOB_SECONDS_MAX: Final = 150.0
 CARE_SECONDS_MAX: Final = 3600.0
 """Rewriting what an erasure touches takes as long as it takes."""
 DATA_DIR: Final = Path(".acceptfirst")
+DATA_DIR_VARIABLE: Final = "ACCEPTFIRST_DATA_DIR"
 
 StoreOption = Annotated[
     str,
@@ -93,6 +96,13 @@ class Source:
         with self._database(migrated=migrated, made=made) as database:
             yield database
 
+    def verify(self, question: Question) -> dict[str, Any]:
+        """Whether the last change worked, looked up here or there."""
+        if self.url:
+            return self._post("verify", question)
+        with self._database() as database:
+            return self._work("verify", database, question)
+
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
         return answer
@@ -135,14 +145,14 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
     """
     if store and url:
         raise CommandError("expected either --store or --url, but got both", ExitCode.USAGE)
-    token = _token(token_file)
+    token = token_in(token_file)
     if url:
         return Source(url=url.rstrip("/"), token=token)
     if store:
         return Source(dsn=store)
-    if running := _running_url(DATA_DIR / "serve.json"):
+    if running := _running_url(_data_dir() / "serve.json"):
         return Source(url=running, token=token)
-    return Source(dsn=f"chdb://{(DATA_DIR / 'db').absolute()}")
+    return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
 
 
 def question_of(**values: Any) -> Question:
@@ -194,10 +204,19 @@ def _running_url(path: Path) -> str:
         return ""  # nobody serves here, or somebody else's file: then it is the store that is asked
 
 
-def _token(path: Path | None) -> str:
+def token_in(path: Path | None) -> str:
+    """The token in a file, empty where none is named.
+
+    Raises:
+        CommandError: when it can't be read.
+    """
     if path is None:
-        return ""
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"the token file {path} can't be read: {error}", ExitCode.USAGE) from error
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)

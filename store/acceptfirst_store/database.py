@@ -103,6 +103,11 @@ class Database:
         with _errors_of("write"):
             self._writer.command(sql, parameters=dict(parameters or {}))
 
+    def may(self, right: str) -> bool:
+        """Say whether this user has a right, such as `CREATE TABLE`, on the whole database; errors as in `rows`."""
+        with _errors_of("read"):
+            return str(self._reader.command(f"CHECK GRANT {right} ON {DATABASE}.*")) == "1"
+
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the keys of the first.
 
@@ -116,6 +121,19 @@ class Database:
         data = [[row[column] for column in columns] for row in rows]
         with _errors_of(f"insert into {table}"):
             self._writer.insert(table, data, column_names=columns, database=DATABASE, settings={"async_insert": 0})
+
+    def insert_binary(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        """Insert rows that are encoded already: many, of fixed width, from whoever holds them as columns.
+
+        Args:
+            table: its name, without the database.
+            columns: in the order in which each row has them.
+            rows: in the format ``RowBinary``.
+        """
+        with _errors_of(f"insert into {table}"):
+            self._writer.raw_insert(
+                f"{DATABASE}.{table}", column_names=list(columns), insert_block=rows, fmt="RowBinary"
+            )
 
     def insert_requests(self, body: bytes, token: str) -> None:
         """Insert concatenated OTLP trace requests; the store parses them itself.

@@ -6,7 +6,7 @@ import importlib
 import ipaddress
 import pathlib
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,28 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
+    jobs: Annotated[
+        bool,
+        typer.Option(
+            "--jobs/--no-jobs",
+            envvar="ACCEPTFIRST_JOBS",
+            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
+        ),
+    ] = True,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--automatic",
+            envvar="ACCEPTFIRST_AUTOMATIC",
+            help="Try proposals and promote good canaries without asking.",
+        ),
+    ] = False,
+    canary_share: Annotated[
+        float,
+        typer.Option(
+            envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
+        ),
+    ] = 0.1,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this host without a token.")] = False,
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them."""
@@ -53,13 +75,17 @@ def run(
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
-    _serve(host=host, port=port, grpc_port=grpc_port, store=store, data_dir=data_dir.absolute(), token=token)
+    extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share) if jobs else None
+    )
+    _serve(extension, host=host, port=port, grpc_port=grpc_port, store=store, data_dir=data_dir.absolute(), token=token)
 
 
-def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir: pathlib.Path, token: str) -> None:
+def _serve(
+    extension: Any, *, host: str, port: int, grpc_port: int | None, store: str, data_dir: pathlib.Path, token: str
+) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
-    jobs = importlib.import_module("acceptfirst_cli.jobs")
     try:
         settings = settings_module.CollectorSettings(
             data_dir=data_dir,
@@ -69,7 +95,7 @@ def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir:
             grpc_port=_usable_grpc_port(grpc_port, host, port, server),
             token=token,
         )
-        server.run(settings, extend=jobs.extend)
+        server.run(settings, extend=extension)
     except server.ListenError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from error
 
