@@ -19,6 +19,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
     "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
     "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
+    "alerts": ("acceptfirst_cli.verbs.alerts:app", "List alerts, check a range in a pipeline, try the receivers."),
     "policy": ("acceptfirst_cli.verbs.policy:app", "Show policies, propose, promote and roll back."),
 }
 """Verb: where it lives (a function, or a group of them), and its line in the overview."""

@@ -23,6 +23,7 @@ from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.memory import remember
 from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import parse_instant, window_between
+from acceptfirst_cli.alert_job import AlertJob, alert_file_of, alert_routes
 from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import ExitCode
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
@@ -127,6 +128,7 @@ def extend(app: FastAPI, services: Services) -> None:
     jobs = Jobs(services)
     app.include_router(job_routes(jobs))
     app.include_router(result_routes(jobs, services))
+    app.include_router(alert_routes(AlertJob(services, alert_file_of(services.settings)), services.database))
 
 
 def job_routes(jobs: Jobs) -> APIRouter:

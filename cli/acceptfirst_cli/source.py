@@ -80,6 +80,12 @@ class Source:
         return answer
 
     @contextmanager
+    def database(self) -> Iterator[Any]:
+        """The store, open and migrated, for a source that is none of a collector's."""
+        with self._database() as opened:
+            yield opened
+
+    @contextmanager
     def _database(self) -> Iterator[Any]:
         # The embedded engine before any other native library: see `serve`.
         if self.dsn.startswith("chdb"):

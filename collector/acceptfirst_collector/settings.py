@@ -35,6 +35,7 @@ class CollectorSettings:
         segment_bytes_max: size at which a segment of the log is closed.
         backlog_bytes_max: how far the store may be behind before requests are refused.
         resend_window_seconds: how long an identical body is recognised.
+        alerts_file: receivers and silences of alerts; `None` for `alerts.toml` in the data directory, if it is there.
         drain_seconds_max: how long a stop waits for what is in the log to reach the store; the rest waits in the log.
     """
 
@@ -51,6 +52,7 @@ class CollectorSettings:
     backlog_bytes_max: int = BACKLOG_BYTES_MAX
     resend_window_seconds: float = WINDOW_SECONDS
     drain_seconds_max: float = DRAIN_SECONDS_MAX
+    alerts_file: pathlib.Path | None = None
 
     @property
     def log_dir(self) -> pathlib.Path:

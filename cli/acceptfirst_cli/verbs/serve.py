@@ -41,6 +41,12 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
+    alerts_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
+        ),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this host without a token.")] = False,
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them."""
@@ -53,10 +59,27 @@ def run(
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
-    _serve(host=host, port=port, grpc_port=grpc_port, store=store, data_dir=data_dir.absolute(), token=token)
+    _serve(
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        store=store,
+        data_dir=data_dir.absolute(),
+        token=token,
+        alerts_file=alerts_file,
+    )
 
 
-def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir: pathlib.Path, token: str) -> None:
+def _serve(
+    *,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    store: str,
+    data_dir: pathlib.Path,
+    token: str,
+    alerts_file: pathlib.Path | None,
+) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
     jobs = importlib.import_module("acceptfirst_cli.jobs")
@@ -68,6 +91,7 @@ def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir:
             port=port,
             grpc_port=_usable_grpc_port(grpc_port, host, port, server),
             token=token,
+            alerts_file=alerts_file,
         )
         server.run(settings, extend=jobs.extend)
     except server.ListenError as error:
