@@ -13,9 +13,9 @@ from acceptfirst.catalogue import Catalogue, Pattern
 from acceptfirst_analysis.bounds import rate
 from acceptfirst_analysis.readiness import Stratum, StratumKey, strata_of
 from acceptfirst_analysis.recommendation import SCHEMA_VERSION, Recommendation, Settings
+from acceptfirst_analysis.units import per_cent
 from acceptfirst_analysis.verdict import judge
 from acceptfirst_analysis.window import Window
-from acceptfirst_analysis.wording import per_cent
 
 
 class StatementReader(Protocol):

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from acceptfirst_analysis.bounds import samples_required
 from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
 from acceptfirst_analysis.recommendation import Settings
-
-WHOLE_FROM_MS: Final = 100.0
-
-
-def milliseconds(value: float) -> str:
-    """``22.4 ms``: three digits, and a thousands separator above that."""
-    return f"{value:,.0f} ms" if value >= WHOLE_FROM_MS else f"{value:.3g} ms"
-
-
-def per_cent(share: float) -> str:
-    """``0.1 %``: three digits."""
-    return f"{100 * share:.3g} %"
+from acceptfirst_analysis.units import milliseconds, per_cent
 
 
 def readiness_unknown(stratum: Stratum) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,9 @@ from fastapi import APIRouter, Body, Query
 from pydantic import Field
 
 from acceptfirst_analysis.alerts.round import run_round
+from acceptfirst_analysis.alerts.rules import DIMENSIONS
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
+from acceptfirst_analysis.page.model import Alert
 from acceptfirst_cli.alert_answers import alerts_document, check_document
 from acceptfirst_cli.question import Question, QuestionError
 from acceptfirst_collector.api import LIMIT_DEFAULT, LIMIT_MAX, Filters
@@ -126,6 +128,16 @@ class AlertJob:
         with self._database() as database:
             return check_document(database, question, self.file.settings)
 
+    def active(self, environment: str) -> Sequence[Alert]:
+        """The alerts that are pending or firing, for the live page; of all environments where none is named.
+
+        Raises:
+            StoreError: the store can't be read.
+        """
+        filters = {"environment": environment, "state": "active"}
+        document = alerts_document(self._services.database, filters, self.file.settings)
+        return [_on_page(alert) for alert in document["alerts"]]
+
     @contextmanager
     def _database(self) -> Any:
         database = self._services.database.sibling()
@@ -134,6 +146,19 @@ class AlertJob:
             yield database
         finally:
             database.close()
+
+
+def _on_page(alert: Mapping[str, Any]) -> Alert:
+    return Alert(
+        name=alert["rule"],
+        title=alert["alertname"],
+        severity=alert["severity"],
+        state=alert["state"],
+        since=datetime.fromisoformat(alert["fired_at"] or alert["active_since"]),
+        labels={name: alert[name] for name in DIMENSIONS if alert[name]},
+        summary=alert["summary"],
+        runbook=alert["runbook"],
+    )
 
 
 class AlertPage(Filters):

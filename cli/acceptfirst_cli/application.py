@@ -17,9 +17,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("acceptfirst_cli.verbs.serve:run", "Collect spans over OTLP, store them, answer questions about them."),
     "classify": ("acceptfirst_cli.verbs.classify:run", "Name the races in what is stored."),
     "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
+    "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
     "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
     "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
     "alerts": ("acceptfirst_cli.verbs.alerts:app", "List alerts, check a range in a pipeline, try the receivers."),
+    "db": ("acceptfirst_cli.verbs.db:app", "Migrate the store, see what it takes, erase from it."),
+    "simulate": ("acceptfirst_cli.verbs.simulate:run", "Make labelled handshakes, to try analyses and policies on."),
     "policy": ("acceptfirst_cli.verbs.policy:app", "Show policies, propose, promote and roll back."),
 }
 """Verb: where it lives (a function, or a group of them), and its line in the overview."""

@@ -26,6 +26,7 @@ from acceptfirst_analysis.window import parse_instant, window_between
 from acceptfirst_cli.alert_job import AlertJob, alert_file_of, alert_routes
 from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import ExitCode
+from acceptfirst_cli.page.mount import mount_page
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
 from acceptfirst_collector.api import Filters
 from acceptfirst_collector.otlp.refusal import RefusedError
@@ -79,6 +80,11 @@ class Jobs:
         with self._alone():
             return self._work("report", question)
 
+    def verify(self, question: Question) -> dict[str, Any]:
+        """Say whether the last change worked."""
+        with self._alone():
+            return self._work("verify", question)
+
     @contextmanager
     def _alone(self) -> Any:
         if not self._running.acquire(blocking=False):
@@ -128,11 +134,13 @@ def extend(app: FastAPI, services: Services) -> None:
     jobs = Jobs(services)
     app.include_router(job_routes(jobs))
     app.include_router(result_routes(jobs, services))
-    app.include_router(alert_routes(AlertJob(services, alert_file_of(services.settings)), services.database))
+    alert_job = AlertJob(services, alert_file_of(services.settings))
+    app.include_router(alert_routes(alert_job, services.database))
+    mount_page(app, services, reports=list, alerts=alert_job.active)
 
 
 def job_routes(jobs: Jobs) -> APIRouter:
-    """``POST /api/v1/jobs/{classify|recommend|report}`` with a question as JSON, or with nothing."""
+    """``POST /api/v1/jobs/{classify|recommend|report|verify}`` with a question as JSON, or with nothing."""
     router = APIRouter(prefix="/api/v1/jobs")
 
     @router.post("/classify")
@@ -149,6 +157,11 @@ def job_routes(jobs: Jobs) -> APIRouter:
     def report_job(asked: Asked = None) -> dict[str, Any]:
         """Make the report."""
         return jobs.report(_question(asked))
+
+    @router.post("/verify")
+    def verify_job(asked: Asked = None) -> dict[str, Any]:
+        """Say whether the last change worked."""
+        return jobs.verify(_question(asked))
 
     return router
 

@@ -7,10 +7,14 @@ could not be drained in time waits in the log for the next start.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 
+from acceptfirst_collector.figures import StoreWatch
 from acceptfirst_collector.log.request_log import Limits, RequestLog
+from acceptfirst_collector.metrics import CollectorMetrics
 from acceptfirst_collector.otlp.resends import ResendWindow
+from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.settings import CollectorSettings
 from acceptfirst_collector.upkeep import StoreUpkeep
 from acceptfirst_collector.writer import StoreWriter
@@ -36,6 +40,8 @@ class Services:
     def __init__(self, settings: CollectorSettings) -> None:
         self.settings = settings
         self.url = ""
+        self.started_at = dt.datetime.now(dt.UTC)
+        self.metrics = CollectorMetrics()
         self._log_lock = StoreLock(settings.log_dir)
         try:
             self.database = open_database(settings.store_address)
@@ -74,6 +80,7 @@ class Services:
             logger.warning("%d bytes wait in the log for the next start", self.log.backlog_bytes)
         self.upkeep.stop()
         self.log.close()
+        self.store_watch.close()
         self.database.close()
         self._log_lock.release()
 
@@ -82,14 +89,25 @@ class Services:
             logger.info("applied migration %s", applied)
         settings = self.settings
         try:
-            self.log = RequestLog(settings.log_dir, Limits(settings.segment_bytes_max, settings.backlog_bytes_max))
+            self.log = RequestLog(
+                settings.log_dir,
+                Limits(settings.segment_bytes_max, settings.backlog_bytes_max),
+                self.metrics.log_sync.observe,
+            )
         except OSError as error:
             raise StoreUnreachable(f"the log {settings.log_dir} can't be opened: {error}") from error
         self.resends = ResendWindow(settings.resend_window_seconds)
         self.resends.remember_recovered(self.log.recovered_digests)
         self.writer = StoreWriter(
-            self.log, self.database, settings.data_dir / "refused", settings.batch_bytes_max, settings.linger_seconds
+            self.log,
+            self.database,
+            settings.data_dir / "refused",
+            settings.batch_bytes_max,
+            settings.linger_seconds,
+            observe_insert=self.metrics.store_insert.observe,
         )
         self.upkeep = StoreUpkeep(self.database, lambda: self.log.stored_through)
+        self.store_watch = StoreWatch(self.database)
+        self.policies = PolicyLedger(self.database)
         self.writer.start()
         self.upkeep.start()

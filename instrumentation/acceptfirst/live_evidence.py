@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from acceptfirst.unread import notable_unread_ms
 
 if TYPE_CHECKING:
-    from acceptfirst.connection import Connection
+    from acceptfirst.record import Record
 
 NS_PER_MS: Final = 1_000_000
 
@@ -41,53 +41,53 @@ class LiveEvidence:
     two of them, so making them all would be most of the work.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_record",)
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, record: Record) -> None:
+        self._record = record
 
     @property
     def signature(self) -> str:
         """Its events."""
-        return self._connection.signature.text
+        return self._record.signature.text
 
     @property
     def accept_ms(self) -> float | None:
         """The server's call to accept returned."""
-        accepted_ns = self._connection.moments.get("A")
-        return accepted_ns and (accepted_ns - self._connection.started_ns) / NS_PER_MS
+        accepted_ns = self._record.moments.get("A")
+        return accepted_ns and (accepted_ns - self._record.started_ns) / NS_PER_MS
 
     @property
     def dwell_ms(self) -> float | None:
         """Accept returned to the end."""
-        return dwell_ms(self._connection.moments)
+        return dwell_ms(self._record.moments)
 
     @property
     def idle_ms(self) -> float | None:
         """Last frame to disconnect delivered."""
-        return idle_ms(self._connection.moments, self._connection.last_frame_ns)
+        return idle_ms(self._record.moments, self._record.last_frame_ns)
 
     @property
     def unread_ms(self) -> float | None:
         """The longest time without a pending receive, where it is notable."""
-        return notable_unread_ms(self._connection)
+        return notable_unread_ms(self._record)
 
     @property
     def close_code(self) -> int | None:
         """Of the close or the disconnect that ended it."""
-        return self._connection.close_code
+        return self._record.close_code
 
     @property
     def messages_early(self) -> int:
         """Messages handled before the application was ready."""
-        return self._connection.messages_early
+        return self._record.messages_early
 
     @property
     def readiness_mode(self) -> str:
         """How readiness is told."""
-        return self._connection.readiness_mode
+        return self._record.readiness_mode
 
     @property
     def error_kind(self) -> str | None:
         """Of the exception that left the application."""
-        return self._connection.error_kind
+        return self._record.error_kind

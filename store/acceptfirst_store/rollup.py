@@ -11,6 +11,7 @@ changes nothing. A clock that was set back is noticed by the last pass lying in 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ OVERLAP_SECONDS = 90
 CHUNK_SECONDS_MAX = 3600
 CHUNK_ROWS_MAX = 1_000_000
 MINUTE_SECONDS = 60
+JOB = "handshake_rollup_1m"
+FROZEN_JOB = "handshake_rollup_1m_frozen"
 _LAST_SECOND = 2**32 - 1
 _LAST_ID_MS = 2**48 - 1
 
@@ -57,7 +60,7 @@ def refresh_rollup(database: WritableStore, keep_on: Callable[[], bool] = lambda
         StoreError: when the store can't be read or written; the next pass begins where this one did.
     """
     [progress] = database.rows(upkeep_sql("rollup_progress"))
-    now_s, through_s = int(progress["now_s"]), int(progress["through_s"])
+    now_s, through_s, revision = (int(progress[key]) for key in ("now_s", "through_s", "revision"))
     is_set_back = now_s < through_s
     touched = database.rows(
         upkeep_sql("rollup_touched_minutes"),
@@ -66,6 +69,7 @@ def refresh_rollup(database: WritableStore, keep_on: Callable[[], bool] = lambda
             # Rows from a time that has not come (again) yet were computed when they came; without this bound each pass
             # would compute them until their time is over.
             "until_s": _LAST_SECOND if is_set_back or not through_s else now_s + OVERLAP_SECONDS,
+            "frozen_before_s": int(progress["frozen_before_s"]),
         },
     )
     done = 0
@@ -75,9 +79,17 @@ def refresh_rollup(database: WritableStore, keep_on: Callable[[], bool] = lambda
         recompute_minutes(database, chunk)
         done += len(chunk)
     if done or is_set_back or now_s - through_s >= OVERLAP_SECONDS:
-        revision = int(progress["revision"]) + 1
-        database.run(upkeep_sql("save_rollup_progress"), {"revision": revision, "through_s": now_s})
+        _save(database, JOB, revision + 1, now_s)
     return RollupPass(done, 0)
+
+
+def frozen_before(database: WritableStore) -> int:
+    """The first minute, in Unix seconds, that may still be computed: handshakes of those before it are gone, or going.
+
+    Raises:
+        StoreError: the store can't be read.
+    """
+    return int(database.rows(upkeep_sql("rollup_progress"))[0]["frozen_before_s"])
 
 
 def recompute_minutes(database: WritableStore, minutes: Iterable[int]) -> None:
@@ -95,6 +107,21 @@ def recompute_minutes(database: WritableStore, minutes: Iterable[int]) -> None:
     bounds = {"first_id": _id_at(wanted[0]), "end_id": _id_at(wanted[-1] + MINUTE_SECONDS)}
     database.run(upkeep_sql("recompute_rollup"), {**parameters, **bounds})
     database.run(upkeep_sql("retire_rollup"), parameters)
+
+
+def remember_frozen_before(database: WritableStore, day: dt.date) -> None:
+    """Never compute minutes before a day again: their handshakes are about to be dropped, the rollup is to stay.
+
+    Raises:
+        StoreError: the store can't be written.
+    """
+    # The day itself is the revision, so that the latest day holds, whatever was asked for later.
+    midnight_s = int(dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC).timestamp())
+    _save(database, FROZEN_JOB, midnight_s, midnight_s)
+
+
+def _save(database: WritableStore, job: str, revision: int, through_s: int) -> None:
+    database.run(upkeep_sql("save_progress"), {"job": job, "revision": revision, "through_s": through_s})
 
 
 def _id_at(second: int) -> str:

@@ -184,3 +184,27 @@ def test_serve_refuses_a_job_that_makes_no_sense(serve_url: str, asked: dict[str
 def test_verb_says_usage_when_serve_refuses_the_question(acceptfirst: Run, serve_url: str) -> None:
     """The same exit codes as with a store."""
     assert acceptfirst("recommend", "--url", serve_url, "--environment", "staging").code == 4
+
+
+def test_verify_says_not_enough_data_when_no_setting_changed(acceptfirst: Run, store: str) -> None:
+    """4, one line, and JSON all the same."""
+    ended = acceptfirst("verify", "--store", store, "--json")
+    assert (ended.code, json.loads(ended.out)["changes"]) == (4, [])
+    assert "no setting changed" in ended.err
+
+
+@pytest.mark.parametrize(("early", "code"), [(0, 0), (180, 3)])
+def test_verify_says_whether_the_change_worked(
+    acceptfirst_process: Run, changed_store: Callable[[int], str], early: int, code: int
+) -> None:
+    """0 when it did, 3 when it became worse; the table names both settings."""
+    ended = acceptfirst_process("verify", "--store", changed_store(early), "--environment", "production")
+    head, row = (line.split("\t") for line in ended.out.splitlines())
+    assert (ended.code, row[head.index("effect")]) == (code, "worse" if code else "worked")
+    assert (row[head.index("late before")], row[head.index("late after")]) == ("60 of 200", f"{early} of 200")
+
+
+def test_verify_asks_a_running_serve(acceptfirst: Run, serve_url: str) -> None:
+    """The same answer over HTTP."""
+    ended = acceptfirst("verify", "--url", serve_url, "--json")
+    assert (ended.code, json.loads(ended.out)["decisions"]) == (4, [])

@@ -66,7 +66,7 @@ def test_migration_says_why_and_when(migration: Migration) -> None:
 @each_migration
 def test_migration_is_idempotent_in_every_statement(migration: Migration) -> None:
     """Each statement can be run again after an interruption."""
-    again = ("IF NOT EXISTS", "MODIFY QUERY", "MODIFY COLUMN", "MATERIALIZE COLUMN")
+    again = ("IF NOT EXISTS", "MODIFY QUERY", "MODIFY COLUMN", "MATERIALIZE COLUMN", "MODIFY SETTING")
     assert migration.statements
     assert all(any(form in sql for form in again) for sql in migration.statements)
 

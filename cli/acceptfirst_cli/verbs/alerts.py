@@ -16,7 +16,7 @@ from acceptfirst_analysis.alerts.labels import fingerprint_of
 from acceptfirst_analysis.alerts.notify.plan import Delivery
 from acceptfirst_analysis.alerts.notify.send import Outcome, send_all
 from acceptfirst_analysis.alerts.rules import Condition, Rule, all_rules
-from acceptfirst_cli.alerts_client import checked, default_alerts_file, listed, settings_from
+from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 from acceptfirst_cli.source import (
@@ -81,14 +81,24 @@ def run_list(
     question = question_of(environment=environment, since=since, until=until)
     filters: dict[str, Any] = {"environment": question.environment, "limit": limit, **_range(question)}
     filters |= {"state": state.value} if state is not State.ALL else {}
-    settings = settings_from(alerts_file or default_alerts_file(DATA_DIR))
-    document = listed(source_of(store, url, token_file), filters, settings)
+    settings = _settings(alerts_file)
+    document = source_of(store, url, token_file).alerts(filters, settings)
     if as_json:
         print_json(document)
         return
     print_table(_COLUMNS, [_cells(alert) for alert in document["alerts"]])
     if not document["alerts"]:
         say("nothing: no rule holds, or none has been evaluated yet (serve evaluates them every minute)")
+
+
+def _settings(path: Path | None) -> AlertSettings:
+    """The settings in a file, in the one of the data directory, or those without one."""
+    usual = DATA_DIR / "alerts.toml"
+    chosen = path or (usual if usual.exists() else None)
+    try:
+        return AlertSettings() if chosen is None else load_alert_settings(chosen)
+    except AlertSettingsError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
 
 
 def _range(question: Question) -> dict[str, str]:
@@ -118,8 +128,8 @@ def run_check(
     Ends with 3 when one does, and with 4 when there are too few handshakes to tell.
     """
     question = question_of(environment=environment, since=since, until=until, week=week)
-    settings = settings_from(alerts_file or default_alerts_file(DATA_DIR))
-    document = checked(source_of(store, url, token_file), question, settings)
+    settings = _settings(alerts_file)
+    document = source_of(store, url, token_file).check_alerts(question, settings)
     if as_json:
         print_json(document)
     else:
@@ -139,14 +149,11 @@ def run_test_send(
 
     Ends with 1 when one did not.
     """
-    path = alerts_file or default_alerts_file(DATA_DIR)
-    if path is None:
-        raise CommandError("expected an alerts file with receivers; give --alerts-file", ExitCode.USAGE)
-    settings = settings_from(path)
+    settings = _settings(alerts_file)
     chosen = [each for each in settings.receivers if receiver in ("", each.name)]
     if not chosen:
-        known = ", ".join(each.name for each in settings.receivers) or "none"
-        raise CommandError(f"expected one of the receivers {known}, but got {receiver!r}", ExitCode.USAGE)
+        known = ", ".join(each.name for each in settings.receivers) or "none: give --alerts-file"
+        raise CommandError(f"expected a receiver; those in the alerts file are {known}", ExitCode.USAGE)
     now = datetime.now(UTC)
     planned = [Delivery(each, (("alertname", "Test"),), (_test_alert(now),)) for each in chosen]
     outcomes = send_all(planned, settings, now)

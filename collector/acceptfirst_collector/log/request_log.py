@@ -8,6 +8,7 @@ import logging
 import pathlib
 import threading
 import uuid
+from collections.abc import Callable
 
 from acceptfirst_collector.log.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acceptfirst_collector.log.journal import SEGMENT_BYTES_MAX, Journal
@@ -38,12 +39,18 @@ class RequestLog:
     Args:
         folder: made if need be; the caller makes sure that no other process uses it.
         limits: how large a segment and the backlog may grow.
+        observe_sync: told the seconds that each group took to be written and synced.
 
     Raises:
         OSError: the folder can't be read or written.
     """
 
-    def __init__(self, folder: pathlib.Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        limits: Limits | None = None,
+        observe_sync: Callable[[float], None] = lambda _: None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._limits = limits or Limits()
@@ -60,7 +67,11 @@ class RequestLog:
         self._read_through = self.stored_through
         old_segments = _with_records(surveys)
         self._journal = Journal(
-            folder, bytes.fromhex(self.log_id), self._next_sequence(surveys), self._limits.segment_bytes_max
+            folder,
+            bytes.fromhex(self.log_id),
+            self._next_sequence(surveys),
+            self._limits.segment_bytes_max,
+            observe_sync,
         )
         self._journal.segments[:0] = old_segments
 
@@ -68,6 +79,11 @@ class RequestLog:
     def backlog_bytes(self) -> int:
         """What is in the log, or on its way there, and not yet in the store."""
         return self._backlog_bytes
+
+    @property
+    def backlog_requests(self) -> int:
+        """How many requests that is, as far as sequences tell: one that was lost still counts until it is passed."""
+        return max(0, self.synced_through - self.stored_through)
 
     @property
     def backlog_full(self) -> bool:

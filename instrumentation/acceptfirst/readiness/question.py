@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
+from acceptfirst.failsafe import failsafe
+
 Outcome = Literal["up", "down", "failed", "timed_out"]
 
 
@@ -79,6 +81,7 @@ def _answer_of(task: asyncio.Task[object], started_ns: int, ended_ns: int) -> An
     return Answer("up" if task.result() else "down", None, started_ns, ended_ns)
 
 
+@failsafe
 def _look_at(task: asyncio.Task[Any]) -> None:
     """Take the exception of a call that nobody waits for any more, so that asyncio does not complain of it."""
     if not task.cancelled():

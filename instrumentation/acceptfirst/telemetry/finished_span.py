@@ -73,6 +73,10 @@ _SAMPLED: Final = tuple(SpanContext(1, 1, is_remote=False, trace_flags=TraceFlag
 _context: Final[Callable[[tuple[Any, ...]], SpanContext]] = partial(tuple.__new__, SpanContext)
 
 
+new_identity: Final[Callable[[tuple[Any, ...]], Identity]] = partial(tuple.__new__, Identity)
+"""Makes an ``Identity`` of its values; likewise without its constructor."""
+
+
 class _ResourceHashedOnce(Resource):
     """The provider's resource with its hash kept: exporters group spans by it, and it is a hash of its JSON."""
 
@@ -132,4 +136,4 @@ class FinishedSpan(ReadableSpan):
         )
 
 
-_FIELDS: Final = frozenset(vars(ReadableSpan("")))
+_FIELDS: Final = frozenset(vars(ReadableSpan("", resource=Resource({}))))  # without one it would detect the machine

@@ -8,8 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.note import evidence_text
+from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.lifecycle import Trigger
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
-from acceptfirst.observation import Transition, Violation
+from acceptfirst.observation import STEP, Steps, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.signature import SIGNATURE_VERSION
 from acceptfirst.unread import notable_unread_ms
@@ -19,40 +21,35 @@ TRANSITION_SPAN: Final = "websocket.transition"
 VIOLATION_SPAN: Final = "websocket.violation"
 
 Attributes = dict[str, Any]
+_TEXT: Final[dict[str, str]] = {name: str(name) for name in (*State, *Trigger)}
+"""States and triggers as plain text, which is cheaper to encode than a member of an enumeration."""
+_INITIALIZING: Final = str(State.INITIALIZING)
+
 FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
 
 
-CommonValues = tuple[bytes, Policy, str, str, str, int, float, str | None]
-"""Connection id, policy, route, readiness mode, gate, attempt, weight, user hash."""
-
-
-def common_values(connection: Connection, weight: float) -> CommonValues:
-    """What every span of a connection says, as it stands now."""
-    return (
-        connection.id,
-        connection.policy,
-        connection.route,
-        connection.readiness_mode,
-        connection.gate_mode,
-        connection.attempt,
-        weight,
-        connection.user_hash,
-    )
-
-
 class Common:
-    """What every span of a connection says: one object for as long as it stays true, spelt out for all at once."""
+    """What every span of a connection says as it stands now, spelt out once for all spans that go out together."""
 
-    __slots__ = ("_spelt", "values")
+    __slots__ = ("_spelt", "_values")
 
-    def __init__(self, values: CommonValues) -> None:
-        self.values = values
+    def __init__(self, connection: Connection, weight: float) -> None:
+        self._values: tuple[bytes, Policy, str, str, str, int, float, str | None] = (
+            connection.id,
+            connection.policy,
+            connection.route,
+            connection.readiness_mode,
+            connection.gate_mode,
+            connection.attempt,
+            weight,
+            connection.user_hash,
+        )
         self._spelt: Attributes | None = None
 
     def attributes(self) -> Attributes:
         """The attributes; whoever adds to them makes a copy."""
         if self._spelt is None:
-            connection_id, policy, route, readiness_mode, gate_mode, attempt, weight, user_hash = self.values
+            connection_id, policy, route, readiness_mode, gate_mode, attempt, weight, user_hash = self._values
             spelt: Attributes = {
                 "acceptfirst.connection.id": connection_id.hex(),
                 "acceptfirst.environment": policy.environment,
@@ -112,19 +109,21 @@ def closing(connection: Connection) -> Closing:
 _closing: Final[Callable[[tuple[Any, ...]], Closing]] = partial(tuple.__new__, Closing)
 
 
-TransitionValues = tuple[Common, Transition, float, Closing | None]
-"""What all spans say, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
+TransitionValues = tuple[Common, Steps, int, float, Closing | None]
+"""What all spans say, the transitions, the number of this one, the delay applied in milliseconds, and on the last one
+what it closes with."""
 
 
 def transition_attributes(values: TransitionValues) -> Attributes:
     """The attributes of a transition span."""
-    common, transition, delay_applied_ms, closed = values
+    common, steps, number, delay_applied_ms, closed = values
+    place = number * STEP
     attributes = {
         **common.attributes(),
-        "acceptfirst.state.from": str(transition.old),
-        "acceptfirst.state.to": str(transition.new),
-        "acceptfirst.transition.sequence": transition.sequence,
-        "acceptfirst.transition.trigger": str(transition.trigger),
+        "acceptfirst.state.from": _TEXT[steps[place - STEP]] if number else _INITIALIZING,
+        "acceptfirst.state.to": _TEXT[steps[place]],
+        "acceptfirst.transition.sequence": number,
+        "acceptfirst.transition.trigger": _TEXT[steps[place + 1]],
         "acceptfirst.delay.applied_ms": delay_applied_ms,
     }
     if closed is not None:

@@ -1,5 +1,6 @@
 -- For: the minutes that something happened to, for the rollup. One row a minute, in order.
--- Parameters: since_s, until_s UInt32 (Unix seconds by the store's clock; both included).
+-- Parameters: since_s, until_s UInt32 (Unix seconds by the store's clock; both included), frozen_before_s UInt32 (minutes
+-- before it are left out).
 -- Columns: minute_s (Unix seconds), touched_rows (how many rows of the minute were written since then).
 WITH
     toDateTime({since_s:UInt32}, 'UTC') AS since_at,
@@ -25,6 +26,7 @@ FROM (
     WHERE marked_at >= since_at AND marked_at <= until_at
     GROUP BY minute_s
 )
+WHERE minute_s >= {frozen_before_s:UInt32}
 GROUP BY minute_s
 ORDER BY minute_s
 SETTINGS max_threads = 1
