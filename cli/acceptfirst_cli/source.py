@@ -126,6 +126,15 @@ class Source:
             checked: dict[str, Any] = _asked(answers.check_document)(database, question, settings)
             return checked
 
+    @contextmanager
+    def reader(self) -> Iterator[Any]:
+        """Whoever runs named statements: the store, open, or a running collector."""
+        if self.url:
+            yield importlib.import_module("acceptfirst_store.remote").RemoteStore(self.url, self.token or None)
+            return
+        with self._database() as database:
+            yield database
+
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
         return answer
