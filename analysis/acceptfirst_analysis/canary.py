@@ -29,7 +29,7 @@ from acceptfirst_analysis.sequential import (
     log_share_below,
     tolerated_share,
 )
-from acceptfirst_analysis.wording import per_cent
+from acceptfirst_analysis.units import per_cent
 
 Step = Literal["wait", "promote", "rollback"]
 

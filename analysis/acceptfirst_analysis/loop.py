@@ -23,13 +23,13 @@ from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst.policy import Policy, PolicyError, default_policy, policy_from_document, policy_to_document
 from acceptfirst_analysis.arms import ArmCounts
 from acceptfirst_analysis.canary import CanarySettings, judge_canary
+from acceptfirst_analysis.memory import ACTOR
 from acceptfirst_analysis.proposal import APPLICABLE, propose, within_step
 from acceptfirst_analysis.recommend import StatementReader, recommend
 from acceptfirst_analysis.recommendation import Settings
 from acceptfirst_analysis.verification import Verification, verifications
 from acceptfirst_analysis.window import WEEK, Window, week_before, window_between
 
-ACTOR: Final = "acceptfirst"
 LATE_SPANS: Final = timedelta(hours=1)
 """How long after a week is over its last handshakes may still come in."""
 
@@ -278,7 +278,7 @@ def _proposed(
     if trouble:
         return Outlook(state.environment, "none", None, trouble)
     parameters = {"environment": state.environment, **week.parameters}
-    if not reader.statement_rows("handshake_summary", parameters):
+    if not reader.statement_rows("any_handshake", parameters):
         return Outlook(state.environment, "none", None, f"no handshakes in week {week.week}")
     rows = recommend(reader, catalogue, week, environment=state.environment, settings=settings.recommendation)
     asked = [row for row in rows if row.verdict in APPLICABLE and not row.provisional]

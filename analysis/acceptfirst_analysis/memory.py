@@ -14,6 +14,9 @@ from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import Window
 
 TABLE: Final = "tuning_recommendations"
+ACTOR: Final = "acceptfirst"
+"""Who took a step that no person took, in the history of a policy."""
+
 STATUS_PROPOSED: Final = "proposed"
 
 

@@ -20,8 +20,8 @@ from acceptfirst_analysis.bounds import Rate, rate, samples_required
 from acceptfirst_analysis.multiple import holm
 from acceptfirst_analysis.recommend import StatementReader
 from acceptfirst_analysis.recommendation import Settings
+from acceptfirst_analysis.units import milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
-from acceptfirst_analysis.wording import milliseconds, per_cent
 
 SCHEMA_VERSION: Final = 1
 

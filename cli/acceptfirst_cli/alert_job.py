@@ -22,13 +22,12 @@ from acceptfirst_analysis.alerts.rules import DIMENSIONS
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
 from acceptfirst_analysis.page.model import Alert
 from acceptfirst_cli.alert_answers import alerts_document, check_document
+from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
+from acceptfirst_cli.timetable import Duty, Result, Say
 from acceptfirst_collector.api import LIMIT_DEFAULT, LIMIT_MAX, Filters
 from acceptfirst_collector.otlp.refusal import RefusedError
-from acceptfirst_collector.services import Services
-from acceptfirst_collector.settings import CollectorSettings
 from acceptfirst_store.database import Database
-from acceptfirst_store.errors import StoreUnreachable
 from acceptfirst_store.rollup import refresh_rollup
 
 ALERTS_FILE: Final = "alerts.toml"
@@ -74,31 +73,30 @@ class AlertFile:
         return status.st_mtime_ns, status.st_size
 
 
-def alert_file_of(settings: CollectorSettings) -> AlertFile:
-    """The file that a collector was told of, or the one in its data directory.
+def alert_file_of(given: Path | None, data_dir: Path) -> AlertFile:
+    """The file that a process was told of, or the one in its data directory.
 
     Raises:
-        StoreUnreachable: it can't be used; told when serve starts.
+        CommandError: it can't be used; told when the process starts.
     """
-    path = settings.alerts_file or settings.data_dir / ALERTS_FILE
-    if settings.alerts_file is not None and not path.exists():
-        raise StoreUnreachable(f"the alerts file {path} is not there")
+    if given is not None and not given.exists():
+        raise CommandError(f"the alerts file {given} is not there", ExitCode.USAGE)
     try:
-        return AlertFile(path)
+        return AlertFile(given or data_dir / ALERTS_FILE)
     except AlertSettingsError as error:
-        raise StoreUnreachable(str(error)) from error
+        raise CommandError(str(error), ExitCode.USAGE) from error
 
 
 class AlertJob:
-    """Evaluates the rules for a collector, one round at a time.
+    """Evaluates the rules for a store, one round at a time.
 
     Args:
-        services: the collector's.
+        database: open; clients of its own are opened beside it for each round.
         file: the operator's settings.
     """
 
-    def __init__(self, services: Services, file: AlertFile) -> None:
-        self._services = services
+    def __init__(self, database: Database, file: AlertFile) -> None:
+        self._parent = database
         self.file = file
         self._running = threading.Lock()
 
@@ -135,17 +133,33 @@ class AlertJob:
             StoreError: the store can't be read.
         """
         filters = {"environment": environment, "state": "active"}
-        document = alerts_document(self._services.database, filters, self.file.settings)
+        document = alerts_document(self._parent, filters, self.file.settings)
         return [_on_page(alert) for alert in document["alerts"]]
 
     @contextmanager
     def _database(self) -> Any:
-        database = self._services.database.sibling()
+        database = self._parent.sibling()
         try:
             refresh_rollup(database)
             yield database
         finally:
             database.close()
+
+
+def alert_duty(job: AlertJob) -> Duty:
+    """The job, every minute and in a lane of its own: an alert can't wait behind a report."""
+
+    def run(_: Say) -> Result | None:
+        answer = job.run()
+        firing, refused = answer["counts"]["firing"], [told for told in answer["deliveries"] if told["error"]]
+        if not any((*answer["counts"].values(), answer["deliveries"], answer["errors"])):
+            return None
+        message = f"{firing} firing, {answer['counts']['pending']} pending"
+        if refused:
+            message += f"; {len(refused)} of {len(answer['deliveries'])} messages not taken"
+        return {"message": message, "deliveries": answer["deliveries"], "errors": answer["errors"]}
+
+    return Duty("alerts", "* * * * *", run, lane="alerts")
 
 
 def _on_page(alert: Mapping[str, Any]) -> Alert:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 import httpx
 import typer
 
+from acceptfirst_cli.configuration import TOKEN_VARIABLE
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 
@@ -22,6 +24,7 @@ JOB_SECONDS_MAX: Final = 150.0
 CARE_SECONDS_MAX: Final = 3600.0
 """Rewriting what an erasure touches takes as long as it takes."""
 DATA_DIR: Final = Path(".acceptfirst")
+DATA_DIR_VARIABLE: Final = "ACCEPTFIRST_DATA_DIR"
 
 StoreOption = Annotated[
     str,
@@ -182,9 +185,9 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
         return Source(url=url.rstrip("/"), token=token)
     if store:
         return Source(dsn=store)
-    if running := _running_url(DATA_DIR / "serve.json"):
+    if running := _running_url(_data_dir() / "serve.json"):
         return Source(url=running, token=token)
-    return Source(dsn=f"chdb://{(DATA_DIR / 'db').absolute()}")
+    return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
 
 
 def question_of(**values: Any) -> Question:
@@ -243,8 +246,12 @@ def token_in(path: Path | None) -> str:
         CommandError: when it can't be read.
     """
     if path is None:
-        return ""
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"the token file {path} can't be read: {error}", ExitCode.USAGE) from error
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)

@@ -20,6 +20,7 @@ from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
 from acceptfirst_collector.services import Services
+from acceptfirst_collector.status import status_routes
 
 Extend = Callable[[FastAPI, Services], None]
 
@@ -56,6 +57,7 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     app.include_router(reading_routes(services))
     app.include_router(care_routes(services))
     app.include_router(policy_routes(services.policies))
+    app.include_router(status_routes(services, services.policies))
     app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)

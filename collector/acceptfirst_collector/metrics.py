@@ -6,6 +6,7 @@ Every metric is `acceptfirst_collector_…`; what they mean stands in `docs/oper
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -63,6 +64,20 @@ class CollectorMetrics:
         else:
             self._rejected.labels(transport, REASONS.get(status, "other")).inc()
 
+    def totals(self) -> dict[str, Any]:
+        """Return the counts since the start, for people: only the reasons that occurred."""
+        return {
+            "accepted": {transport: _count(self._accepted.labels(transport)) for transport in TRANSPORTS},
+            "rejected": self._rejections(),
+            "repeated": _count(self.requests_repeated),
+            "spans": _count(self.spans_accepted),
+        }
+
+    def _rejections(self) -> dict[str, int]:
+        reasons = [*REASONS.values(), "other"]
+        counts = {why: sum(_count(self._rejected.labels(by, why)) for by in TRANSPORTS) for why in reasons}
+        return {why: count for why, count in counts.items() if count}
+
     def exposition(self, gauges: list[Sample]) -> bytes:
         """Write everything down in Prometheus' text format.
 
@@ -76,6 +91,12 @@ class CollectorMetrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", text, buckets=buckets, registry=self._registry)
+
+
+def _count(counter: Counter) -> int:
+    """The value of a counter's only series, of which the library tells no other way than by collecting it."""
+    [family] = counter.collect()
+    return int(next(sample.value for sample in family.samples if sample.name.endswith("_total")))
 
 
 class _Gauges:

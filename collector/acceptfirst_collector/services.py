@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 
 from acceptfirst_collector.figures import StoreWatch
+from acceptfirst_collector.job_history import JobHistory
 from acceptfirst_collector.log.request_log import Limits, RequestLog
 from acceptfirst_collector.metrics import CollectorMetrics
 from acceptfirst_collector.otlp.resends import ResendWindow
@@ -42,6 +43,7 @@ class Services:
         self.url = ""
         self.started_at = dt.datetime.now(dt.UTC)
         self.metrics = CollectorMetrics()
+        self.job_history = JobHistory()
         self._log_lock = StoreLock(settings.log_dir)
         try:
             self.database = open_database(settings.store_address)

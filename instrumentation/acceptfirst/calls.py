@@ -96,9 +96,9 @@ def _current_task() -> asyncio.Task[Any] | None:
 def coordinator(connection: Any) -> HandshakeCoordinator:
     """The coordinator of this connection; one that is bound to nothing outside an instrumented connection."""
     record = current(connection)
-    if record is None or record.coordinate is None:
+    if record is None or record.keeper is None:
         return HandshakeCoordinator(resolve_environment())
-    made: HandshakeCoordinator = record.coordinate(record)
+    made: HandshakeCoordinator = record.keeper.coordinator(record)
     return made
 
 

@@ -28,7 +28,7 @@ from acceptfirst.diagnosis.tidying import framework_tidies_up
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence
+from acceptfirst.live_evidence import NS_PER_MS
 from acceptfirst.observation import STEP, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.readiness.acting_task import acts_for
@@ -174,7 +174,8 @@ class Connection(Record):
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
-        self._close(_DISCONNECT_DELIVERED, now_ns)
+        if self.state is not _CLOSED:
+            self._close(_DISCONNECT_DELIVERED, now_ns)
         self._detect()
 
     # -- send ---------------------------------------------------------------------------------------------------------
@@ -444,7 +445,7 @@ class Connection(Record):
 
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
-        patterns = self._catalogue.match(LiveEvidence(self))
+        patterns = self._catalogue.shown(self.signature.text, self)
         if not patterns and self.state is _CLOSED:
             self._innocent = self._catalogue.suspects(self.signature.text)
         for pattern in patterns:

@@ -28,7 +28,7 @@ from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.policy import Gate, GivenPolicy, Policy, ReadinessMode
-from acceptfirst.policy.in_force import Held, PolicyInForce
+from acceptfirst.policy.in_force import PolicyInForce
 from acceptfirst.precedence import is_observed
 from acceptfirst.readiness.dependencies import Dependency
 from acceptfirst.readiness.monitor import DependencyMonitor
@@ -193,30 +193,28 @@ class AcceptFirstMiddleware:
             if not self._watches_starlette:
                 self._watches_starlette = starlette_guard.install()
                 litestar_guard.install()
-            return self._connection(dict(scope), self._in_force.now())
+            policy, readiness_mode, gate_mode = self._in_force.now()
+            self.detector.policy = policy
+            inner = dict(scope)
+            inner[SCOPE_KEY] = connection = Connection(
+                scope=inner,
+                policy=policy,
+                readiness_mode=readiness_mode,
+                gate_mode=gate_mode,
+                catalogue=self._catalogue,
+                observers=self._telemetry,
+                deadlines=self._deadlines,
+                surroundings=get_current(),
+                keeper=self,
+            )
+            if policy.canary is not None:
+                connection.take_policy(policy.for_connection(connection.id))
+            self._telemetry.opened(connection)
         except Exception as error:  # noqa: BLE001 - ours must never reach the application
             record_failure("AcceptFirstMiddleware._open", error)
             return None
-
-    def _connection(self, scope: Scope, held: Held) -> Connection:
-        policy, readiness_mode, gate_mode = held
-        telemetry = self._telemetry
-        self.detector.policy = policy
-        scope[SCOPE_KEY] = connection = Connection(
-            scope=scope,
-            policy=policy,
-            readiness_mode=readiness_mode,
-            gate_mode=gate_mode,
-            catalogue=self._catalogue,
-            observers=telemetry,
-            deadlines=self._deadlines,
-            surroundings=get_current(),
-            coordinate=self.coordinator,
-        )
-        if policy.canary is not None:
-            connection.take_policy(policy.for_connection(connection.id))
-        telemetry.opened(connection)
-        return connection
+        else:
+            return connection
 
 
 @failsafe

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns, time_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from acceptfirst.asgi import Scope
 from acceptfirst.catalogue import EVIDENCE_FIELDS, Catalogue, Evidence, Pattern
@@ -20,13 +20,25 @@ from acceptfirst.deadlines import Deadlines, Lane
 from acceptfirst.diagnosis.sites import Site
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger
-from acceptfirst.live_evidence import LiveEvidence, since_ms
+from acceptfirst.live_evidence import NS_PER_MS, dwell_ms, idle_ms, since_ms
 from acceptfirst.observation import Observers, Steps, Transition, transitions_of
 from acceptfirst.policy import Policy
 from acceptfirst.signature import Signature
+from acceptfirst.unread import notable_unread_ms
 
 if TYPE_CHECKING:
     from acceptfirst.connection import Connection
+
+
+class Keeper(Protocol):
+    """Whoever observes a connection: the middleware."""
+
+    @property
+    def automatic(self) -> bool:
+        """Whether it gives way to one of the application's author's."""
+
+    def coordinator(self, connection: Connection) -> Any:
+        """The connection's coordinator, made when somebody asks for it."""
 
 
 class Record:
@@ -49,7 +61,6 @@ class Record:
         "asgi_calls",
         "close_code",
         "close_initiator",
-        "coordinate",
         "coordinator",
         "delay_applied_ms",
         "dependencies",
@@ -61,6 +72,7 @@ class Record:
         "gate",
         "gate_mode",
         "id",
+        "keeper",
         "last_frame_monotonic_ns",
         "messages_early",
         "messages_received",
@@ -103,7 +115,7 @@ class Record:
         observers: Observers,
         deadlines: Deadlines | None = None,
         surroundings: Any = None,
-        coordinate: Callable[[Connection], Any] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.started_ns = started_ns = time_ns()
         self._clock_ns = started_ns - perf_counter_ns()  # what a monotonic time lacks to a Unix time
@@ -145,7 +157,7 @@ class Record:
         self.ready_said = self.timed_out = self.finished = False
         self.user_hash: str | None = None
         self.coordinator: Any = None
-        self.coordinate = coordinate  # makes the coordinator when somebody asks for it
+        self.keeper = keeper
         self.gate: Any = None
         self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
         self._catalogue = catalogue
@@ -197,19 +209,44 @@ class Record:
     @property
     def route(self) -> str:
         """The route's template (``/ws/{room}``), empty where the framework tells none: a path may hold secrets."""
-        scope = self.scope
-        return str(getattr(scope.get("route"), "path", "") or scope.get("path_template") or "")
+        route = self.scope.get("route")
+        if route is None and "path_template" not in self.scope:
+            return ""
+        return str(getattr(route, "path", "") or self.scope.get("path_template") or "")
 
     # -- what it means ------------------------------------------------------------------------------------------------
 
+    # The fields of acceptfirst.catalogue.Evidence, worked out when a pattern asks for them: nearly every connection is
+    # innocent and asked for one or two. Those that are not here are slots.
+
+    @property
+    def accept_ms(self) -> float | None:
+        """The server's call to accept returned."""
+        accepted_ns = self.moments.get("A")
+        return accepted_ns and (accepted_ns - self.started_ns) / NS_PER_MS
+
+    @property
+    def dwell_ms(self) -> float | None:
+        """Accept returned to the end."""
+        return dwell_ms(self.moments)
+
+    @property
+    def idle_ms(self) -> float | None:
+        """Last frame to disconnect delivered."""
+        return idle_ms(self.moments, self.last_frame_ns)
+
+    @property
+    def unread_ms(self) -> float | None:
+        """The longest time without a pending receive, where it is notable."""
+        return notable_unread_ms(self)
+
     def evidence(self) -> Evidence:
         """What this connection has shown so far."""
-        live = LiveEvidence(self)
-        return Evidence(live.signature, **{name: getattr(live, name) for name in EVIDENCE_FIELDS})
+        return Evidence(self.signature.text, **{name: getattr(self, name) for name in EVIDENCE_FIELDS})
 
     def patterns_now(self) -> tuple[Pattern, ...]:
         """The patterns that the events so far show."""
-        return self._catalogue.match(LiveEvidence(self))
+        return self._catalogue.shown(self.signature.text, self)
 
     def describe_down(self) -> str:
         """Which dependencies are down, since when and why, in words; empty where none is or none is declared."""

@@ -103,6 +103,11 @@ class Database:
         with _errors_of("write"):
             self._writer.command(sql, parameters=dict(parameters or {}))
 
+    def may(self, right: str) -> bool:
+        """Say whether this user has a right, such as `CREATE TABLE`, on the whole database; errors as in `rows`."""
+        with _errors_of("read"):
+            return str(self._reader.command(f"CHECK GRANT {right} ON {DATABASE}.*")) == "1"
+
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the keys of the first.
 

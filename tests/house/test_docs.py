@@ -25,11 +25,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import acceptfirst
 from acceptfirst.catalogue import Evidence, load_catalogue
 from acceptfirst.catalogue.model import DelayHelps, FixedBy, Severity
-from acceptfirst.connection import _OUTCOMES
 from acceptfirst.diagnosis.error_kind import ErrorKind
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst.lifecycle import ApplicationConnectionState, Trigger
 from acceptfirst.policy import Gate, GateTimeoutAction, Policy, ReadinessMode
+from acceptfirst.record import _OUTCOMES
 from acceptfirst_analysis.recommendation import Verdict
 from acceptfirst_cli.application import VERBS, build
 

@@ -451,49 +451,6 @@ def test_feed_keeps_the_last_good_policy_when_the_file_breaks(
     assert "can be used again" in told[1]
 
 
-WHOLE = """schema_version = 1
-[production]
-handshake_timeout_ms = 5000
-[testing]
-version = "whole"
-handshake_timeout_ms = 2000
-delay_ladder_ms = [10, 20]
-"""
-
-
-@pytest.mark.parametrize("length", range(len(WHOLE)))
-def test_feed_takes_no_half_of_a_policy_when_it_is_read_while_it_is_written(path: Path, length: int) -> None:
-    """Some halves are policies of their own: what held before holds, until the whole is there."""
-    fed = feed(path)
-    path.write_text(WHOLE[:length])
-    fed.read()
-    held_meanwhile = version(fed)
-    path.write_text(WHOLE)
-    fed.read()
-    held_before = version(fed)
-    fed.read()
-
-    assert (held_meanwhile, held_before) == ("v1", "v1")
-    assert fed.policy is not None
-    assert (fed.policy.version, fed.policy.handshake_timeout_ms) == ("whole", 2000)
-
-
-def test_feed_looks_soon_at_a_file_that_has_just_changed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A second later, and without a word: nothing is wrong."""
-    fed = feed(path)
-    half_written(path)
-    with caplog.at_level(logging.INFO, "acceptfirst"):
-        pause_s = fed.read()
-
-    assert pause_s <= 1.1
-    assert caplog.records == []
-
-
-def test_first_reading_is_taken_at_once(path: Path) -> None:
-    """Nothing held before: an application that starts does not wait for a second look."""
-    assert version(feed(path)) == "v1"
-
-
 def test_feed_recovers_when_the_old_file_comes_back(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The same bytes as before the trouble are good news, too."""
     fed = feed(path)

@@ -6,7 +6,7 @@ import importlib
 import ipaddress
 import pathlib
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,6 +47,28 @@ def run(
             envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
         ),
     ] = None,
+    jobs: Annotated[
+        bool,
+        typer.Option(
+            "--jobs/--no-jobs",
+            envvar="ACCEPTFIRST_JOBS",
+            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
+        ),
+    ] = True,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--automatic",
+            envvar="ACCEPTFIRST_AUTOMATIC",
+            help="Try proposals and promote good canaries without asking.",
+        ),
+    ] = False,
+    canary_share: Annotated[
+        float,
+        typer.Option(
+            envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
+        ),
+    ] = 0.1,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this host without a token.")] = False,
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them."""
@@ -59,7 +81,11 @@ def run(
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
+    extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share) if jobs else None
+    )
     _serve(
+        extension,
         host=host,
         port=port,
         grpc_port=grpc_port,
@@ -71,6 +97,7 @@ def run(
 
 
 def _serve(
+    extension: Any,
     *,
     host: str,
     port: int,
@@ -82,7 +109,6 @@ def _serve(
 ) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
-    jobs = importlib.import_module("acceptfirst_cli.jobs")
     try:
         settings = settings_module.CollectorSettings(
             data_dir=data_dir,
@@ -93,7 +119,7 @@ def _serve(
             token=token,
             alerts_file=alerts_file,
         )
-        server.run(settings, extend=jobs.extend)
+        server.run(settings, extend=extension)
     except server.ListenError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from error
 

@@ -119,10 +119,11 @@ class Telemetry(NextMoment):
             if connection.state is State.CLOSED:
                 self._closed.add(connection)
         told_before = connection.attended()
-        try:
-            self._tracer.export(connection)
-        except Exception as error:  # noqa: BLE001 - as in ``_told``, without the call
-            record_failure("HandshakeTracer.export", error)
+        if connection.drawn or connection.trace is not None:
+            try:
+                self._tracer.export(connection)
+            except Exception as error:  # noqa: BLE001 - as in ``_told``, without the call
+                record_failure("HandshakeTracer.export", error)
         if connection.metered:
             for transition in connection.transitions[told_before:]:
                 _told(self._meter.transitioned, connection, transition)

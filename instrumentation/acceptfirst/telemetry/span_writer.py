@@ -16,26 +16,19 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
 from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.observation import STEP, Violation
+from acceptfirst.observation import Violation
 from acceptfirst.telemetry.span_attributes import (
-    FAILED_OUTCOMES,
     HANDSHAKE_SPAN,
     TRANSITION_SPAN,
     VIOLATION_SPAN,
     Attributes,
-    Common,
-    closing,
-    handshake_attributes,
-    transition_attributes,
-    violation_attributes,
+    Settled,
 )
 from acceptfirst.telemetry.surroundings import surrounding_context
 
 SCOPE_NAME: Final = "acceptfirst"
 TRANSITIONS_MAX: Final = len(State)
 """A connection never comes back to a state that it has left, so it has fewer transitions than there are states."""
-
-_CLOSED: Final = State.CLOSED
 _ERROR: Final = Status(StatusCode.ERROR)
 
 
@@ -65,8 +58,8 @@ class ConnectionTrace:
 class Writer(Protocol):
     """Writes finished spans somewhere."""
 
-    def write(self, connection: Connection, numbers: range, handshake_ended_ns: int | None) -> None:
-        """Write the spans of the transitions of these numbers, and the handshake's where it is over with them."""
+    def write(self, connection: Connection, numbers: range, *, handshake: bool) -> None:
+        """Write the spans of the transitions of these numbers, and that of the handshake."""
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """Write a violation span."""
@@ -111,41 +104,37 @@ class ProcessorWriter:
         # Imported here because an application without the SDK must be able to import acceptfirst.
         from acceptfirst.telemetry import finished_span  # noqa: PLC0415
 
-        self._span = finished_span.FinishedSpan
-        self._new_identity = finished_span.new_identity
+        self._kinds = finished_span
         self._origin = finished_span.origin(provider, SCOPE_NAME)
         self._provider = provider
         self._ids = provider.id_generator
 
-    def write(self, connection: Connection, numbers: range, handshake_ended_ns: int | None) -> None:
+    def write(self, connection: Connection, numbers: range, *, handshake: bool) -> None:
         """See ``Writer``."""
         state: ConnectionTrace = connection.trace
-        common = Common(connection, state.weight)
-        identity = state.identity or self._identity(connection)
-        delay_applied_ms, steps = connection.delay_applied_ms, connection.steps
-        span, end = self._span, self._end
+        settled = Settled(connection, state.weight)
+        settled.identity = state.identity or self._identity(connection)
+        kinds, end = self._kinds, self._end
+        new, transition = kinds.new_span, kinds.FinishedSpan
         for number in numbers:
-            place = number * STEP
-            closed = closing(connection) if steps[place] is _CLOSED else None
-            times = (steps[place - 1] if place else connection.started_ns, steps[place + 2])
-            values: Any = (common, steps, number, delay_applied_ms, closed)
-            end(span((identity, TRANSITION_SPAN, number + 1, times, transition_attributes, values, False)))
-        if handshake_ended_ns is not None:
-            outcome = connection.outcome
-            values = (common, outcome, connection.error_type)
-            times = (_started_ns(connection), handshake_ended_ns)
-            failed = outcome in FAILED_OUTCOMES
-            end(span((identity, HANDSHAKE_SPAN, 0, times, handshake_attributes, values, failed)))
+            span = new(transition)
+            span.settled, span.number = settled, number + 1
+            end(span)
+        if handshake:
+            span = new(kinds.FinishedHandshake)
+            span.settled = settled
+            end(span)
 
     def violation(self, connection: Connection, violation: Violation) -> None:
-        """See ``Writer``; what it says is made at once, since the connection goes on."""
+        """See ``Writer``."""
         state: ConnectionTrace = connection.trace
         state.violations += 1
-        number = TRANSITIONS_MAX + state.violations
-        attributes = violation_attributes(Common(connection, state.weight), connection, violation)
-        times = (violation.caused_ns, violation.at_ns)
-        identity = state.identity or self._identity(connection)
-        self._end(self._span((identity, VIOLATION_SPAN, number, times, dict, attributes, True)))
+        span = self._kinds.new_span(self._kinds.FinishedViolation)
+        span.settled = settled = Settled(connection, state.weight)
+        settled.identity = state.identity or self._identity(connection)
+        span.number = TRANSITIONS_MAX + state.violations
+        span.violation = ((violation.caused_ns, violation.at_ns), settled.violation(connection, violation))
+        self._end(span)
 
     def identity(self, connection: Connection) -> SpanContext:
         """See ``Writer``."""
@@ -160,7 +149,7 @@ class ProcessorWriter:
     def _identity(self, connection: Connection) -> Any:
         parent, links = _parent(connection)
         trace_id = parent.trace_id if parent else self._ids.generate_trace_id()
-        identity = self._new_identity((self._origin, trace_id, self._ids.generate_span_id(), parent, links))
+        identity = self._kinds.new_identity((self._origin, trace_id, self._ids.generate_span_id(), parent, links))
         connection.trace.identity = identity
         return identity
 
@@ -171,27 +160,21 @@ class TracerWriter:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def write(self, connection: Connection, numbers: range, handshake_ended_ns: int | None) -> None:
+    def write(self, connection: Connection, numbers: range, *, handshake: bool) -> None:
         """See ``Writer``."""
-        common = Common(connection, connection.trace.weight)
-        steps = connection.steps
+        settled = Settled(connection, connection.trace.weight)
         for number in numbers:
-            place = number * STEP
-            closed = closing(connection) if steps[place] is _CLOSED else None
-            times = (steps[place - 1] if place else connection.started_ns, steps[place + 2])
-            attributes = transition_attributes((common, steps, number, connection.delay_applied_ms, closed))
-            self._child(connection, TRANSITION_SPAN, times, attributes)
-        if handshake_ended_ns is not None:
+            self._child(connection, TRANSITION_SPAN, settled.transition_times(number), settled.transition(number))
+        if handshake:
             span = self._handshake_span(connection)
-            outcome = connection.outcome
-            span.set_attributes(handshake_attributes((common, outcome, connection.error_type)))
-            if outcome in FAILED_OUTCOMES:
+            span.set_attributes(settled.handshake())
+            if settled.handshake_failed:
                 span.set_status(_ERROR)
-            span.end(end_time=max(_started_ns(connection), handshake_ended_ns))
+            span.end(end_time=max(settled.handshake_started_ns, settled.handshake_ended_ns or 0))
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """See ``Writer``."""
-        attributes = violation_attributes(Common(connection, connection.trace.weight), connection, violation)
+        attributes = Settled(connection, connection.trace.weight).violation(connection, violation)
         self._child(connection, VIOLATION_SPAN, (violation.caused_ns, violation.at_ns), attributes, _ERROR)
 
     def identity(self, connection: Connection) -> SpanContext:

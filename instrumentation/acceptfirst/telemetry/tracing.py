@@ -6,7 +6,7 @@ a connection is open.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import get_current
@@ -14,11 +14,10 @@ from opentelemetry.trace import SpanContext
 
 from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.observation import STEP, Steps, Violation
+from acceptfirst.observation import STEP, Violation
 from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
+from acceptfirst.telemetry.span_attributes import HANDSHAKE_OVER
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
-
-_HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 
 
 class HandshakeTracer:
@@ -44,12 +43,11 @@ class HandshakeTracer:
         if not connection.finished and connection.state is State.CLOSED:
             end -= 1
         first, state.exported = state.exported, end
-        handshake_ended_ns = None
-        if not state.handshake_done and connection.state in _HANDSHAKE_OVER:
+        handshake = not state.handshake_done and connection.state in HANDSHAKE_OVER
+        if handshake:
             state.handshake_done = True
-            handshake_ended_ns = _handshake_ended_ns(steps)
-        if first < end or handshake_ended_ns is not None:
-            writer.write(connection, range(first, end), handshake_ended_ns)
+        if first < end or handshake:
+            writer.write(connection, range(first, end), handshake=handshake)
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """Export a violation, and for its sake all that a connection that was not drawn has kept back.
@@ -86,17 +84,9 @@ class HandshakeTracer:
 
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
-        provider = self.provider()
+        provider = self._given or trace.get_tracer_provider()
         if provider is not self._provider:
             self._writer = writer_for(provider)
             self._provider = provider  # only now: a provider that fails is asked again
             run_before_the_provider_at_exit()
         return self._writer
-
-
-def _handshake_ended_ns(steps: Steps) -> int | None:
-    for place in range(0, len(steps), STEP):
-        if steps[place] in _HANDSHAKE_OVER:
-            ended_ns: int = steps[place + 2]
-            return ended_ns
-    return None
