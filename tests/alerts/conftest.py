@@ -79,10 +79,11 @@ class Planter:
 
         Args:
             count: how many.
-            outcome: ``ready``, ``early`` (ready, but a message came before), ``failed``, ``rejected`` or ``open``.
+            outcome: ``ready``, ``early`` (ready, but a message came before), ``failed``, ``broken`` (failed behind
+                accept), ``rejected`` or ``open``.
             where: ``age_s``, ``environment``, ``service``, ``route``, ``accept_ms``, ``weight``, ``mode``,
-                ``delay_ms``, ``pattern`` (of a violation, 1 s after the beginning), and ``violation_age_s`` where that
-                was later.
+                ``delay_ms``, ``signature``, ``pattern`` (of a violation, 1 s after the beginning), and
+                ``violation_age_s`` where that was later.
         """
         rows = [row for position in range(count) for row in self._connection(position, outcome, where)]
         self.database.insert_rows("otel_traces", rows)
@@ -98,6 +99,11 @@ class Planter:
         steps = {
             "open": [("connect", "INITIALIZING", "HANDSHAKE_PENDING", 0, 1)],
             "failed": [("exception", "HANDSHAKE_PENDING", "ERROR", 0, 3)],
+            "broken": [
+                ("accept", "HANDSHAKE_PENDING", "CONNECTED", 0, accepted_ms),
+                ("exception", "CONNECTED", "ERROR", accepted_ms, accepted_ms + 1),
+                ("return", "ERROR", "CLOSED", accepted_ms + 1, accepted_ms + 1),
+            ],
             "rejected": [("denial", "HANDSHAKE_PENDING", "CLOSED", 0, 3)],
         }.get(
             outcome,
@@ -108,6 +114,7 @@ class Planter:
         )
         pattern = "early_message_before_ready" if outcome == "early" else where.get("pattern", "")
         spans = [self._transition(number, step, began, identity, where) for number, step in enumerate(steps)]
+        spans[-1]["SpanAttributes"]["acceptfirst.signature"] = where.get("signature", "")
         if pattern:
             at = began + dt.timedelta(seconds=1)
             if "violation_age_s" in where:
@@ -324,3 +331,9 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise AssertionError("the Alertmanager did not start")
+
+
+@pytest.fixture(scope="session")
+def planter_type() -> type[Planter]:
+    """For tests with a store of their own."""
+    return Planter
