@@ -41,6 +41,7 @@ pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PAT
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/bench_memory.py --write docs/benchmarks.md
 
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md

@@ -72,6 +72,6 @@ def kept_report_routes(folder: Path) -> APIRouter:
         matched = _NAME.fullmatch(name)
         if matched is None or not (folder / name).is_file():
             raise RefusedError(404, f"no report {name[:64]!r} is kept")
-        return FileResponse(folder / name, media_type=MEDIA_TYPES[matched[2]], content_disposition_type="inline")
+        return FileResponse(folder / name, media_type=MEDIA_TYPES[matched[2]])
 
     return router

@@ -12,7 +12,7 @@ import logging
 
 from acceptfirst_collector.figures import StoreWatch
 from acceptfirst_collector.job_history import JobHistory
-from acceptfirst_collector.log.request_log import Limits, RequestLog
+from acceptfirst_collector.log.request_log import RequestLog
 from acceptfirst_collector.metrics import CollectorMetrics
 from acceptfirst_collector.otlp.resends import ResendWindow
 from acceptfirst_collector.policy.ledger import PolicyLedger
@@ -63,7 +63,7 @@ class Services:
             return "the log can't be written"
         if self.log.backlog_full:
             return f"the store is behind by {self.log.backlog_bytes} bytes"
-        return self.writer.trouble
+        return self.log.disk_trouble or self.writer.trouble
 
     def readiness_trouble(self) -> str:
         """Say why the collector is not ready; also asks the store whether it answers."""
@@ -91,11 +91,7 @@ class Services:
             logger.info("applied migration %s", applied)
         settings = self.settings
         try:
-            self.log = RequestLog(
-                settings.log_dir,
-                Limits(settings.segment_bytes_max, settings.backlog_bytes_max),
-                self.metrics.log_sync.observe,
-            )
+            self.log = RequestLog(settings.log_dir, settings.log_limits, self.metrics.log_sync.observe)
         except OSError as error:
             raise StoreUnreachable(f"the log {settings.log_dir} can't be opened: {error}") from error
         self.resends = ResendWindow(settings.resend_window_seconds)

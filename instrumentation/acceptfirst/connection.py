@@ -151,7 +151,7 @@ class Connection(Record):
         self._innocent = None
         self.unspoken = len(signature.run) < BOTH_WAYS
         if letter not in self.moments:
-            self.moments[letter] = self._clock_ns + self.last_frame_monotonic_ns
+            self.moments[letter] = self.clock_ns + self.last_frame_monotonic_ns
 
     def _message_before_ready(self) -> None:
         if self.admitted and any(acts_for(asyncio.current_task(), principal) for principal in self.admitted):
@@ -169,7 +169,7 @@ class Connection(Record):
             return
         self._told_together = self.receives_pending
         now_ns = self._happened("D")
-        self.unread_since_monotonic_ns = now_ns - self._clock_ns
+        self.unread_since_monotonic_ns = now_ns - self.clock_ns
         self.unread_after_messages = self.messages_received
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
@@ -218,7 +218,7 @@ class Connection(Record):
             self._detect()
             return
         self._move(_CONNECTED, _ACCEPT_RETURNED, now_ns)
-        self.last_frame_monotonic_ns = now_ns - self._clock_ns
+        self.last_frame_monotonic_ns = now_ns - self.clock_ns
         self.unread_since_monotonic_ns = self.last_frame_monotonic_ns
         if self.readiness_mode == "auto":
             if self._lane is not None:
@@ -384,7 +384,7 @@ class Connection(Record):
         if self.finished:
             return
         self.finished = True
-        self._observers.finished(self)
+        self.observers.finished(self)
         # The scope holds this record: without the circle both are gone with the last reference to them. A guard that
         # fires after the end may still ask for these two.
         scope = self.scope
@@ -394,7 +394,7 @@ class Connection(Record):
 
     def _happened(self, letter: str) -> int:
         """Write the event down; gives its time."""
-        now_ns = self._clock_ns + perf_counter_ns()
+        now_ns = self.clock_ns + perf_counter_ns()
         signature = self.signature
         signature.run = ""
         if len(signature.text) < LENGTH_MAX:  # what ``add`` does, without the call
@@ -433,7 +433,7 @@ class Connection(Record):
         if not self._told:
             self._told = True
             try:
-                self._observers.moved(self)
+                self.observers.moved(self)
             except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
                 record_failure("Observers.moved", error)
         if self._moved:
@@ -456,7 +456,7 @@ class Connection(Record):
 
     @failsafe
     def _tell_violation(self, violation: Violation) -> None:
-        self._observers.violated(self, violation)
+        self.observers.violated(self, violation)
 
     def _violation(self, pattern: Pattern) -> Violation:
         at_ns = self.now_ns()

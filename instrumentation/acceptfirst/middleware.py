@@ -15,11 +15,11 @@ from typing import Any, Final, cast, get_args
 from opentelemetry import metrics, trace
 from opentelemetry.context import get_current
 
+from acceptfirst import current_connection
 from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
 from acceptfirst.catalogue import configured_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
-from acceptfirst.current_connection import enter, running
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.diagnosis import litestar_guard, starlette_guard
@@ -132,8 +132,10 @@ class AcceptFirstMiddleware:
         if connection is None:
             await self._run_unobserved(scope, receive, send)
             return
-        around = running()
-        enter(connection)
+        is_asked_for = current_connection.is_asked_for
+        if is_asked_for:
+            around = current_connection.running()
+            current_connection.enter(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
             if self.startup_gate is None:
@@ -149,7 +151,8 @@ class AcceptFirstMiddleware:
         finally:
             if wire.has_tasks:
                 wire.stop()
-            enter(around)
+            if is_asked_for:
+                current_connection.enter(around)
             if connection.was_attended:
                 self._telemetry.open_connections.discard(connection)
 

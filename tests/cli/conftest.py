@@ -156,7 +156,8 @@ def serve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running ``acceptfirst serve`` with the same history; ended by its own process id."""
     data_dir = tmp_path_factory.mktemp("serve") / "data"
     fill(f"chdb://{data_dir}/db")
-    command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--no-jobs", "--port", "0"]
+    command += ["--data-dir", str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_clean_environment()) as process:
         try:
             yield _url_of(data_dir / "serve.json", process)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 Run = Callable[..., Any]
 
@@ -91,13 +92,25 @@ def test_recommend_says_not_enough_data_when_a_known_environment_was_not_seen(ac
 
 
 @pytest.mark.parametrize(
-    ("form", "beginning"), [("toml", "schema_version = 1"), ("env", "ACCEPTFIRST_PRODUCTION_WS_CHAT_VERDICT=gate")]
+    ("form", "beginning"),
+    [
+        ("toml", "schema_version = 1"),
+        ("env", "ACCEPTFIRST_PRODUCTION_WS_CHAT_VERDICT=gate"),
+        ("yaml", "schema_version: 1"),
+    ],
 )
 def test_recommend_prints_what_can_be_applied(acceptfirst: Run, store: str, form: str, beginning: str) -> None:
     """A policy file, or shell assignments."""
     ended = acceptfirst("recommend", "--store", store, "--format", form)
     assert ended.code == 0
     assert ended.out.startswith(beginning)
+
+
+def test_recommend_prints_the_same_policy_as_toml_and_yaml(acceptfirst: Run, store: str) -> None:
+    """The versions are of the same day; the rest too."""
+    toml, text = (acceptfirst("recommend", "--store", store, "--format", form).out for form in ("toml", "yaml"))
+    assert yaml.safe_load(text) == tomllib.loads(toml)
+    assert yaml.safe_load(text)["production"]["routes"]["/ws/chat"]["gate"] == "hold"
 
 
 def test_recommend_prints_tabs_when_it_is_piped(acceptfirst: Run, store: str) -> None:
