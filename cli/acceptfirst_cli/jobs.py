@@ -21,6 +21,7 @@ from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.memory import remember
 from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import parse_instant, window_between
+from acceptfirst_cli.alert_job import AlertJob, alert_duty, alert_file_of, alert_routes
 from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.duties import DutySettings, duties_of
 from acceptfirst_cli.errors import ExitCode
@@ -159,11 +160,13 @@ class Extension:
         """See ``acceptfirst_collector.app.create_app``."""
         host = CollectorHost(services)
         jobs = Jobs(host)
-        duties = duties_of(jobs, host, self._settings) if self._settings else ()
+        alerts = AlertJob(host.database, alert_file_of(services.settings.alerts_file, services.settings.data_dir))
+        duties = [*duties_of(jobs, host, self._settings), alert_duty(alerts)] if self._settings else ()
         timetable = Timetable(host.database, duties, start_delay_seconds=self._start_delay_seconds)
         app.include_router(job_routes(jobs, timetable))
         app.include_router(result_routes(jobs, services))
-        mount_page(app, services, reports=lambda: kept_reports(host.reports))
+        app.include_router(alert_routes(alerts, services.database))
+        mount_page(app, services, reports=lambda: kept_reports(host.reports), alerts=alerts.active)
         app.include_router(kept_report_routes(host.reports))
         _run_beside(app, jobs, timetable)
 

@@ -41,6 +41,12 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
+    alerts_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
+        ),
+    ] = None,
     jobs: Annotated[
         bool,
         typer.Option(
@@ -78,11 +84,28 @@ def run(
     extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
         importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share) if jobs else None
     )
-    _serve(extension, host=host, port=port, grpc_port=grpc_port, store=store, data_dir=data_dir.absolute(), token=token)
+    _serve(
+        extension,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        store=store,
+        data_dir=data_dir.absolute(),
+        token=token,
+        alerts_file=alerts_file,
+    )
 
 
 def _serve(
-    extension: Any, *, host: str, port: int, grpc_port: int | None, store: str, data_dir: pathlib.Path, token: str
+    extension: Any,
+    *,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    store: str,
+    data_dir: pathlib.Path,
+    token: str,
+    alerts_file: pathlib.Path | None,
 ) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
@@ -94,6 +117,7 @@ def _serve(
             port=port,
             grpc_port=_usable_grpc_port(grpc_port, host, port, server),
             token=token,
+            alerts_file=alerts_file,
         )
         server.run(settings, extend=extension)
     except server.ListenError as error:

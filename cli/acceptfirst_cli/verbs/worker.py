@@ -24,6 +24,12 @@ def run(
     data_dir: Annotated[
         pathlib.Path, typer.Option(envvar="ACCEPTFIRST_DATA_DIR", help="Holds the weekly reports.")
     ] = pathlib.Path(".acceptfirst"),
+    alerts_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
+        ),
+    ] = None,
     automatic: Annotated[
         bool,
         typer.Option(
@@ -39,7 +45,7 @@ def run(
         ),
     ] = 0.1,
 ) -> None:
-    """Run the jobs beside a ClickHouse server: classify, recommend, watch canaries, report.
+    """Run the jobs beside a ClickHouse server: classify, recommend, watch canaries, report, raise alerts.
 
     One worker a store; start the collectors with --no-jobs. An embedded store has its jobs in its own serve.
     """
@@ -59,7 +65,11 @@ def run(
         host = hosts.StoreHost(store, database, data_dir.absolute())
         jobs = jobs_module.Jobs(host)
         settings = duties.DutySettings(automatic, canary_share)
-        timetable = timetables.Timetable(database, duties.duties_of(jobs, host, settings))
+        alert_job = importlib.import_module("acceptfirst_cli.alert_job")
+        alerts = alert_job.AlertJob(database, alert_job.alert_file_of(alerts_file, data_dir.absolute()))
+        timetable = timetables.Timetable(
+            database, [*duties.duties_of(jobs, host, settings), alert_job.alert_duty(alerts)]
+        )
         timetable.start()
         try:
             _until_told()
