@@ -93,7 +93,13 @@ class Jobs:
     def _work(self, job: str, question: Question) -> dict[str, Any]:
         services = self._services
         # The token goes through a pipe: arguments and variables can be read by others on the machine.
-        request = {"url": services.url, "token": services.settings.token, "question": question.to_json()}
+        tls = services.settings.tls
+        request = {
+            "url": services.url,
+            "token": services.tokens.internal,
+            "certificate": "" if tls is None else str(tls.certificate),
+            "question": question.to_json(),
+        }
         try:
             done = subprocess.run(  # noqa: S603 - our own module, and nothing from the request in its arguments
                 [sys.executable, "-m", "acceptfirst_cli.worker", job],

@@ -73,7 +73,7 @@ def main(arguments: list[str], request: str) -> dict[str, Any]:
     """Answer what came on standard input; an error is an answer too."""
     try:
         asked = json.loads(request)
-        reader = RemoteStore(asked["url"], asked["token"] or None)
+        reader = RemoteStore(asked["url"], asked["token"] or None, asked.get("certificate", ""))
         return answer(arguments[0], reader, Question.read(asked["question"]))
     except QuestionError as error:
         return {"error": str(error), "exit_code": ExitCode.USAGE}

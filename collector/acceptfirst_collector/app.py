@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from acceptfirst_collector.access.admission import Admission, is_local
+from acceptfirst_collector.access.browser import CrossOrigin, SecurityHeaders
 from acceptfirst_collector.api import reading_routes
-from acceptfirst_collector.bearer import BearerToken
 from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.metering import Metering
@@ -49,8 +50,7 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
         services.close()
 
     app = FastAPI(title="AcceptFirst", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(BearerToken, token=services.settings.token)
-    app.add_middleware(Metering, metrics=services.metrics)
+    _add_guards(app, services)
     install_error_handlers(app)
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
@@ -62,6 +62,24 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     if extend is not None:
         extend(app, services)
     return app
+
+
+def _add_guards(app: FastAPI, services: Services) -> None:
+    """Put the layers round the routes; the last one added is the outermost."""
+    settings = services.settings
+    app.add_middleware(
+        Admission,
+        tokens=services.tokens,
+        rate=services.rate,
+        places=services.places,
+        # Behind a token a foreign page gets nothing; beyond this host the names it is called by are not ours to know.
+        local_only=is_local(settings.host) and not services.tokens.are_required,
+        origins=settings.cors_origins,
+    )
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Metering, metrics=services.metrics)
 
 
 def _as_endpoint(receiver: TraceReceiver) -> Any:

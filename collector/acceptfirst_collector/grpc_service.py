@@ -6,24 +6,30 @@ is RESOURCE_EXHAUSTED without it, which gRPC itself answers before we see the me
 
 from __future__ import annotations
 
-import hmac
 import logging
 from typing import Any
 
 import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from acceptfirst_collector.access.tokens import Scope
 from acceptfirst_collector.intake import Intake, later
 from acceptfirst_collector.otlp.door import admit
 from acceptfirst_collector.otlp.refusal import RefusedError
 from acceptfirst_collector.services import Services
+from acceptfirst_collector.settings import TlsFiles
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 STOP_SECONDS_MAX = 1.0
+METADATA_BYTES_MAX = 16 << 10
+HANDSHAKE_MS_MAX = 10_000
+IDLE_MS_MAX = 300_000
 _DETAILS_KEY = "grpc-status-details-bin"
 _CODES = {
     400: (grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT),
     401: (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED),
+    403: (grpc.StatusCode.PERMISSION_DENIED, code_pb2.PERMISSION_DENIED),
+    429: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED),  # with RetryInfo, so it is sent again
     503: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE),
 }
 
@@ -46,8 +52,10 @@ class GrpcReceiver:
     def __init__(self, services: Services, host: str, port: int) -> None:
         self._intake = Intake(services)
         self._metrics = services.metrics
-        token = services.settings.token
-        self._expected = f"Bearer {token}".encode() if token else b""
+        self._tokens = services.tokens
+        self._rate = services.rate
+        self._hold = services.hold
+        self._tls = services.settings.tls
         self._host = host
         self.port = port
         self._server: Any = None
@@ -58,13 +66,22 @@ class GrpcReceiver:
         Raises:
             GrpcListenError: the address is taken or not ours.
         """
-        options = [("grpc.max_receive_message_length", self._intake.request_bytes_max), ("grpc.so_reuseport", 0)]
+        options = [
+            ("grpc.max_receive_message_length", self._intake.request_bytes_max),
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
+            ("grpc.max_connection_idle_ms", IDLE_MS_MAX),
+        ]
         server = grpc.aio.server(options=options)
         export = grpc.unary_unary_rpc_method_handler(self._export)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": export}),))
         address = f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
         try:
-            self.port = server.add_insecure_port(address)
+            if self._tls is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, _credentials(self._tls))
         except RuntimeError as error:
             raise GrpcListenError(f"the address {address} can't be bound for OTLP/gRPC") from error
         await server.start()
@@ -78,7 +95,9 @@ class GrpcReceiver:
     async def _export(self, body: bytes, context: Any) -> bytes:
         try:
             self._require_token(context)
-            await self._intake.take(body, admit)
+            with self._hold.lease() as lease:
+                lease.grow(len(body))
+                await self._intake.take(body, admit)
         except RefusedError as error:
             refusal = error
         except Exception:
@@ -93,14 +112,42 @@ class GrpcReceiver:
         return b""
 
     def _require_token(self, context: Any) -> None:
-        given = dict(context.invocation_metadata() or ()).get("authorization", "")
-        if self._expected and not hmac.compare_digest(str(given).encode(), self._expected):
-            raise RefusedError(401, "expected the metadata authorization: Bearer <token>; give the collector's token")
+        scheme, _, given = str(dict(context.invocation_metadata() or ()).get("authorization", "")).partition(" ")
+        token = self._tokens.find(given.strip()) if scheme.lower() == "bearer" and given else None
+        if token is None and self._tokens.are_required:
+            raise RefusedError(
+                401, "expected the metadata authorization: Bearer <token>; give a token of the collector"
+            )
+        if token is not None and Scope.INGEST not in token.scopes:
+            raise RefusedError(403, "expected a token with the scope ingest; this one has it not")
+        self._rate.take(token.name if token is not None else _host_of(context.peer()))
+
+
+def _credentials(tls: TlsFiles) -> Any:
+    """The files as gRPC wants them; read again for each connection, so a renewed certificate needs no restart."""
+    authorities = tls.client_authorities.read_bytes() if tls.client_authorities else None
+
+    def current() -> Any:
+        pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+        return grpc.ssl_server_certificate_configuration((pair,), authorities)
+
+    return grpc.dynamic_ssl_server_credentials(
+        current(), current, require_client_authentication=authorities is not None
+    )
+
+
+def _host_of(peer: str) -> str:
+    """The address in what gRPC calls a peer, such as `ipv4:127.0.0.1:43210`."""
+    return peer.partition(":")[2].rpartition(":")[0]
 
 
 async def _abort(context: Any, refusal: RefusedError) -> None:
     code, number = _CODES[refusal.status]
     status = status_pb2.Status(code=number, message=refusal.message)
+    if refusal.status == 400:  # noqa: PLR2004 - the one status for which OTLP recommends details
+        details = error_details_pb2.BadRequest()
+        details.field_violations.add(field="request", description=refusal.message)
+        status.details.add().Pack(details)
     if refusal.retry_after_seconds is not None:
         info = error_details_pb2.RetryInfo()
         info.retry_delay.FromSeconds(refusal.retry_after_seconds)
