@@ -20,6 +20,8 @@ from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
+from acceptfirst_collector.relay import PATHS as RELAYED_PATHS
+from acceptfirst_collector.relay import relay_endpoint
 from acceptfirst_collector.services import Services
 from acceptfirst_collector.status import status_routes
 
@@ -38,6 +40,8 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
+            if services.forwarder is not None:
+                await services.forwarder.start()
             if grpc_receiver is not None:
                 await grpc_receiver.start()
         except BaseException:
@@ -46,6 +50,8 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
         yield
         if grpc_receiver is not None:
             await grpc_receiver.stop()
+        if services.forwarder is not None:
+            await services.forwarder.stop()
         # Here and not after the server returned: a second signal must not find the log open.
         services.close()
 
@@ -54,6 +60,8 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     install_error_handlers(app)
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
+    for path in RELAYED_PATHS:
+        app.add_route(path, relay_endpoint(services, path), methods=["POST"])
     app.include_router(reading_routes(services))
     ledger = PolicyLedger(services.database)
     app.include_router(policy_routes(ledger))

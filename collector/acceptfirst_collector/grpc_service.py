@@ -6,7 +6,9 @@ is RESOURCE_EXHAUSTED without it, which gRPC itself answers before we see the me
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -15,11 +17,16 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from acceptfirst_collector.access.tokens import Scope
 from acceptfirst_collector.intake import Intake, later
 from acceptfirst_collector.otlp.door import admit
-from acceptfirst_collector.otlp.refusal import RefusedError
+from acceptfirst_collector.otlp.refusal import PROTOBUF, RefusedError
+from acceptfirst_collector.relay import not_ours
 from acceptfirst_collector.services import Services
 from acceptfirst_collector.settings import TlsFiles
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+RELAYED = {
+    "opentelemetry.proto.collector.metrics.v1.MetricsService": "/v1/metrics",
+    "opentelemetry.proto.collector.logs.v1.LogsService": "/v1/logs",
+}
 STOP_SECONDS_MAX = 1.0
 METADATA_BYTES_MAX = 16 << 10
 HANDSHAKE_MS_MAX = 10_000
@@ -30,8 +37,11 @@ _CODES = {
     401: (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED),
     403: (grpc.StatusCode.PERMISSION_DENIED, code_pb2.PERMISSION_DENIED),
     429: (grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED),  # with RetryInfo, so it is sent again
+    404: (grpc.StatusCode.UNIMPLEMENTED, code_pb2.UNIMPLEMENTED),
     503: (grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE),
 }
+#: A status of the receiver behind that has no code of its own.
+_FINAL = (grpc.StatusCode.FAILED_PRECONDITION, code_pb2.FAILED_PRECONDITION)
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +65,7 @@ class GrpcReceiver:
         self._tokens = services.tokens
         self._rate = services.rate
         self._hold = services.hold
+        self._forwarder = services.forwarder
         self._tls = services.settings.tls
         self._host = host
         self.port = port
@@ -74,8 +85,9 @@ class GrpcReceiver:
             ("grpc.max_connection_idle_ms", IDLE_MS_MAX),
         ]
         server = grpc.aio.server(options=options)
-        export = grpc.unary_unary_rpc_method_handler(self._export)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": export}),))
+        for service, export in ((SERVICE, self._export), *self._relays()):
+            handler = grpc.unary_unary_rpc_method_handler(export)
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
         address = f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
         try:
             if self._tls is None:
@@ -92,12 +104,20 @@ class GrpcReceiver:
         if self._server is not None:
             await self._server.stop(STOP_SECONDS_MAX)
 
+    def _relays(self) -> Iterator[tuple[str, Any]]:
+        """What answers for the signals that are only passed on."""
+        for service, path in RELAYED.items():
+            yield service, functools.partial(self._answer, functools.partial(self._relayed, path))
+
     async def _export(self, body: bytes, context: Any) -> bytes:
+        return await self._answer(self._stored, body, context)
+
+    async def _answer(self, take: Callable[[bytes], Awaitable[bytes]], body: bytes, context: Any) -> bytes:
         try:
             self._require_token(context)
             with self._hold.lease() as lease:
                 lease.grow(len(body))
-                await self._intake.take(body, admit)
+                answer = await take(body)
         except RefusedError as error:
             refusal = error
         except Exception:
@@ -106,10 +126,19 @@ class GrpcReceiver:
             refusal = later("the collector failed; send the request again later")
         else:
             self._metrics.count_answer("grpc", 200)
-            return b""
+            return answer
         self._metrics.count_answer("grpc", refusal.status)
         await _abort(context, refusal)
         return b""
+
+    async def _stored(self, body: bytes) -> bytes:
+        await self._intake.take(body, admit, PROTOBUF)
+        return b""
+
+    async def _relayed(self, path: str, body: bytes) -> bytes:
+        if self._forwarder is None:
+            raise not_ours(path)
+        return await self._forwarder.relay(path, PROTOBUF, body)
 
     def _require_token(self, context: Any) -> None:
         scheme, _, given = str(dict(context.invocation_metadata() or ()).get("authorization", "")).partition(" ")
@@ -142,7 +171,7 @@ def _host_of(peer: str) -> str:
 
 
 async def _abort(context: Any, refusal: RefusedError) -> None:
-    code, number = _CODES[refusal.status]
+    code, number = _CODES.get(refusal.status, _FINAL)
     status = status_pb2.Status(code=number, message=refusal.message)
     if refusal.status == 400:  # noqa: PLR2004 - the one status for which OTLP recommends details
         details = error_details_pb2.BadRequest()

@@ -47,7 +47,7 @@ class TraceReceiver:
         except Exception:
             logger.exception("a request could not be taken")
             return refusal_response(later("the collector failed; send the request again later"), request.headers)
-        return _accepted_response(request.headers)
+        return accepted_response(request.headers)
 
     async def _take(self, request: Request) -> None:
         media = media_type(request.headers)
@@ -58,7 +58,7 @@ class TraceReceiver:
         encoding = request.headers.get("content-encoding", "").strip().lower()
         with self._hold.lease() as lease:
             body = await read_body(paced(request.stream()), encoding, limit, lease)
-            await self._intake.take(body, _ADMIT[media])
+            await self._intake.take(body, _ADMIT[media], media)
 
 
 def media_type(headers: Headers) -> str:
@@ -66,8 +66,8 @@ def media_type(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _accepted_response(request_headers: Headers) -> Response:
-    """Full success leaves partial_success unset: no bytes in protobuf, an empty object in JSON."""
+def accepted_response(request_headers: Headers) -> Response:
+    """Answer a success: it leaves partial_success unset: no bytes in protobuf, an empty object in JSON."""
     if media_type(request_headers) == JSON:
         return Response(b"{}", media_type=JSON)
     return Response(b"", media_type=PROTOBUF)

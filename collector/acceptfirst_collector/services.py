@@ -13,6 +13,7 @@ import logging
 from acceptfirst_collector.access.limits import ByteHold, Places, RateLimit
 from acceptfirst_collector.access.tokens import TokenKeeper
 from acceptfirst_collector.figures import StoreWatch
+from acceptfirst_collector.forward import Forwarder
 from acceptfirst_collector.job_history import JobHistory
 from acceptfirst_collector.log.request_log import Limits, RequestLog
 from acceptfirst_collector.metrics import CollectorMetrics
@@ -52,6 +53,9 @@ class Services:
         self.started_at = dt.datetime.now(dt.UTC)
         self.metrics = CollectorMetrics()
         self.job_history = JobHistory()
+        self.forwarder = (
+            Forwarder(settings.forward_otlp, settings.forward_headers, self.metrics) if settings.forward_otlp else None
+        )
         self._log_lock = StoreLock(settings.log_dir)
         try:
             self.database = open_database(settings.store_address)

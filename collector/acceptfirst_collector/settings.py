@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 from acceptfirst_collector.log.journal import SEGMENT_BYTES_MAX
 from acceptfirst_collector.log.request_log import BACKLOG_BYTES_MAX
@@ -53,6 +54,8 @@ class CollectorSettings:
         rate_per_second: requests of one caller; 0 for no limit.
         reads_max: answers of the API that are made at a time.
         held_bytes_max: of all bodies that are being read or wait for the disk.
+        forward_otlp: URL of a receiver that gets metrics, logs and a copy of every span; empty for none.
+        forward_headers: sent there.
         log_level: of our own log.
         log_format: `text` or `json`.
         request_bytes_max: limit of a body, before and after inflating.
@@ -76,6 +79,8 @@ class CollectorSettings:
     rate_per_second: float = 0.0
     reads_max: int = READS_MAX
     held_bytes_max: int = HELD_BYTES_MAX
+    forward_otlp: str = ""
+    forward_headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     log_level: str = "info"
     log_format: str = "text"
     request_bytes_max: int = REQUEST_BYTES_MAX

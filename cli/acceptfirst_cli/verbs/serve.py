@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Annotated, Any, Final
@@ -18,6 +19,8 @@ from acceptfirst_cli.errors import CommandError, ExitCode
 
 HTTP_PORT = 4318
 GRPC_PORT = 4317
+#: May hold a secret, so it is no flag.
+FORWARD_HEADERS_VARIABLE: Final = "ACCEPTFIRST_FORWARD_HEADERS"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
 
@@ -70,6 +73,10 @@ def run(
         float,
         typer.Option(envvar="ACCEPTFIRST_RATE_LIMIT", min=0, help="Requests a second of one caller; 0: no limit."),
     ] = 0.0,
+    forward_otlp: Annotated[
+        str,
+        typer.Option(envvar="ACCEPTFIRST_FORWARD_OTLP", help="URL that metrics, logs and copies of spans go to."),
+    ] = "",
     log_level: Annotated[
         str, typer.Option(envvar="ACCEPTFIRST_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
@@ -120,9 +127,26 @@ def settings_from(values: Mapping[str, Any]) -> Any:
         tls=_tls(values),
         cors_origins=tuple(part.strip() for part in values["cors_origins"].split(",") if part.strip()),
         rate_per_second=values["rate_limit"],
+        forward_otlp=_forward_url(values["forward_otlp"]),
+        forward_headers=_forward_headers(os.environ.get(FORWARD_HEADERS_VARIABLE, "")),
         log_level=values["log_level"],
         log_format=values["log_format"],
     )
+
+
+def _forward_url(text: str) -> str:
+    parts = urllib.parse.urlsplit(text)
+    if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise CommandError("expected --forward-otlp to be a URL such as http://collector:4318", ExitCode.USAGE)
+    return text
+
+
+def _forward_headers(text: str) -> dict[str, str]:
+    """Headers as OTEL_EXPORTER_OTLP_HEADERS has them: name=value, with commas between."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(name.strip() and sign for name, sign, _ in pairs):
+        raise CommandError(f"expected name=value, with commas between, in {FORWARD_HEADERS_VARIABLE}", ExitCode.USAGE)
+    return {name.strip(): urllib.parse.unquote(value.strip()) for name, _, value in pairs}
 
 
 def _tls(values: Mapping[str, Any]) -> Any:
