@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 
 JOB_SECONDS_MAX: Final = 150.0
+CARE_SECONDS_MAX: Final = 3600.0
+"""Rewriting what an erasure touches takes as long as it takes."""
 DATA_DIR: Final = Path(".acceptfirst")
 DATA_DIR_VARIABLE: Final = "ACCEPTFIRST_DATA_DIR"
 
@@ -90,29 +92,56 @@ class Source:
         with self._database() as database:
             return self._work("report", database, question)
 
+    def care(self, what: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the collector to care for its store: ``stats``, or ``migrate`` and ``prune`` with what is asked."""
+        method = "GET" if asked is None else "POST"
+        return self._request(method, f"db/{what}", None if asked is None else dict(asked), CARE_SECONDS_MAX)
+
+    @contextmanager
+    def open_store(self, *, migrated: bool = True, made: bool = False) -> Iterator[Any]:
+        """The store, opened here.
+
+        Args:
+            migrated: bring its tables up to date first.
+            made: make an embedded one where there is none.
+        """
+        with self._database(migrated=migrated, made=made) as database:
+            yield database
+
+    def verify(self, question: Question) -> dict[str, Any]:
+        """Whether the last change worked, looked up here or there."""
+        if self.url:
+            return self._post("verify", question)
+        with self._database() as database:
+            return self._work("verify", database, question)
+
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
         return answer
 
     @contextmanager
-    def _database(self) -> Iterator[Any]:
+    def _database(self, *, migrated: bool = True, made: bool = False) -> Iterator[Any]:
         # The embedded engine before any other native library: see `serve`.
         if self.dsn.startswith("chdb"):
             importlib.import_module("chdb")
         address = importlib.import_module("acceptfirst_store.address").StoreAddress.parse(self.dsn)
-        if address.path is not None and not (address.path / "metadata").is_dir():
+        if address.path is not None and not made and not (address.path / "metadata").is_dir():
             raise CommandError(
                 f"expected an embedded store at {address.path}, but there is none; give the directory that serve wrote",
                 ExitCode.UNREACHABLE,
             )
         with importlib.import_module("acceptfirst_store.database").open_database(address) as database:
-            importlib.import_module("acceptfirst_store.migrations").migrate(database)
+            if migrated:
+                importlib.import_module("acceptfirst_store.migrations").migrate(database)
             yield database
 
     def _post(self, job: str, question: Question) -> dict[str, Any]:
+        return self._request("POST", f"jobs/{job}", question.to_json(), JOB_SECONDS_MAX)
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None, seconds_max: float) -> dict[str, Any]:
         try:
-            with self.http_client(JOB_SECONDS_MAX) as client:
-                response = client.post(f"/api/v1/jobs/{job}", json=question.to_json())
+            with self.http_client(seconds_max) as client:
+                response = client.request(method, f"/api/v1/{path}", json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(f"nothing answers at {self.url}: {error}", ExitCode.UNREACHABLE) from error
         return _answered(self.url, response)
@@ -126,7 +155,7 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
     """
     if store and url:
         raise CommandError("expected either --store or --url, but got both", ExitCode.USAGE)
-    token = _token(token_file)
+    token = token_in(token_file)
     if url:
         return Source(url=url.rstrip("/"), token=token)
     if store:
@@ -188,7 +217,12 @@ def _running(path: Path) -> tuple[str, str]:
         return "", ""  # nobody serves here, or somebody else's file: then it is the store that is asked
 
 
-def _token(path: Path | None) -> str:
+def token_in(path: Path | None) -> str:
+    """The token in a file, empty where none is named.
+
+    Raises:
+        CommandError: when it can't be read.
+    """
     if path is None:
         return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:

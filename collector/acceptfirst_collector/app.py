@@ -13,10 +13,10 @@ from starlette.responses import Response
 from acceptfirst_collector.access.admission import Admission, is_local
 from acceptfirst_collector.access.browser import CrossOrigin, SecurityHeaders
 from acceptfirst_collector.api import reading_routes
+from acceptfirst_collector.care_routes import care_routes
 from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.metering import Metering
-from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
@@ -63,9 +63,9 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     for path in RELAYED_PATHS:
         app.add_route(path, relay_endpoint(services, path), methods=["POST"])
     app.include_router(reading_routes(services))
-    ledger = PolicyLedger(services.database)
-    app.include_router(policy_routes(ledger))
-    app.include_router(status_routes(services, ledger))
+    app.include_router(care_routes(services))
+    app.include_router(policy_routes(services.policies))
+    app.include_router(status_routes(services, services.policies))
     app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)

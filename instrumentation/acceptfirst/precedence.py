@@ -21,8 +21,7 @@ def is_observed(scope: Scope) -> bool:
     record = scope.get(SCOPE_KEY)
     if record is None:
         return False
-    keeper = getattr(record.coordinate, "__self__", None)
-    if not getattr(keeper, "automatic", False) or not _is_untouched(record):
+    if not getattr(record.keeper, "automatic", False) or not _is_untouched(record):
         return True
     _withdraw(record)
     return False

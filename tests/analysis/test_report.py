@@ -19,22 +19,21 @@ import acceptfirst_analysis.report
 from acceptfirst.catalogue import Catalogue
 from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.report import geometry
+from acceptfirst_analysis.report.cells import cell, spark
 from acceptfirst_analysis.report.gather import gather
 from acceptfirst_analysis.report.model import Distribution, Report, Timeline
 from acceptfirst_analysis.report.render import (
     HTML_BYTES_MAX,
     MARKDOWN_CHARACTERS_MAX,
-    cell,
     render_html,
     render_json,
     render_markdown,
-    spark,
 )
 from acceptfirst_analysis.window import Window, window_between
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 HOSTILE = '/ws/"><script>alert(1)</script>|`*</details>'
-STYLE = Path(acceptfirst_analysis.report.__file__).parent / "templates" / "report.css"
+STYLE = Path(acceptfirst_analysis.report.__file__).parent / "templates" / "base.css"
 VOID = {"meta", "br"}
 
 

@@ -26,9 +26,9 @@ from acceptfirst_analysis.report.model import (
     Report,
     Timeline,
 )
-from acceptfirst_analysis.report.phrases import count, interval, verdict_sentence
+from acceptfirst_analysis.report.phrases import interval, verdict_sentence
+from acceptfirst_analysis.units import count, milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
-from acceptfirst_analysis.wording import milliseconds, per_cent
 
 SAMPLE_MIN: Final = 20  # below it a percentile or a share is an anecdote
 CHANGES_MAX: Final = 5

@@ -53,6 +53,28 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
+    jobs: Annotated[
+        bool,
+        typer.Option(
+            "--jobs/--no-jobs",
+            envvar="ACCEPTFIRST_JOBS",
+            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
+        ),
+    ] = True,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--automatic",
+            envvar="ACCEPTFIRST_AUTOMATIC",
+            help="Try proposals and promote good canaries without asking.",
+        ),
+    ] = False,
+    canary_share: Annotated[
+        float,
+        typer.Option(
+            envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
+        ),
+    ] = 0.1,
     insecure: Annotated[
         bool, typer.Option("--insecure", envvar="ACCEPTFIRST_INSECURE", help="Listen beyond this host without a token.")
     ] = False,
@@ -95,7 +117,10 @@ def run(
     server = importlib.import_module("acceptfirst_collector.server")
     values["grpc_port"] = _usable_grpc_port(grpc_port, host, port, server)
     settings = settings_from(values)
-    _serve(server, settings, lambda: _reread(context, settings.grpc_port))
+    extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share) if jobs else None
+    )
+    _serve(server, settings, extension, lambda: _reread(context, settings.grpc_port))
 
 
 def settings_from(values: Mapping[str, Any]) -> Any:
@@ -160,11 +185,10 @@ def _tls(values: Mapping[str, Any]) -> Any:
     )
 
 
-def _serve(server: ModuleType, settings: Any, reread: Any) -> None:
-    jobs = importlib.import_module("acceptfirst_cli.jobs")
+def _serve(server: ModuleType, settings: Any, extension: Any, reread: Any) -> None:
     tokens = importlib.import_module("acceptfirst_collector.access.tokens")
     try:
-        server.run(settings, extend=jobs.extend, reread=reread)
+        server.run(settings, extend=extension, reread=reread)
     except server.ListenError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from error
     except (tokens.TokenFileError, server.TlsError) as error:

@@ -149,6 +149,7 @@ class Journal:
         self._next_sequence += len(group)
         with self._changed:
             self.segments[-1].last_sequence = self._next_sequence - 1
+            self.segments[-1].digests += [waiting.digest for waiting in group]
             self.synced_through = self._next_sequence - 1
             self._changed.notify_all()
         for record, waiting in zip(records, group, strict=True):

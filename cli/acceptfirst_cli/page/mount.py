@@ -1,0 +1,23 @@
+"""Puts the page into a collector."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from acceptfirst_analysis.page.board import Board
+from acceptfirst_cli.catalogues import usable_catalogue
+from acceptfirst_cli.page.routes import KeptReports, page_routes
+from acceptfirst_cli.page.session import PageSession
+from acceptfirst_collector.services import Services
+
+
+def mount_page(app: FastAPI, services: Services, reports: KeptReports) -> None:
+    """Add the page's routes, and the sessions around all that the collector answers.
+
+    Args:
+        app: of the collector, not started yet.
+        services: the collector's.
+        reports: lists the weekly reports that are kept.
+    """
+    app.include_router(page_routes(Board(services.database, usable_catalogue()), reports))
+    app.add_middleware(PageSession, asks_token=services.tokens.are_required)
