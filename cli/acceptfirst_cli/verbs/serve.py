@@ -15,6 +15,29 @@ from acceptfirst_cli.errors import CommandError, ExitCode
 HTTP_PORT = 4318
 GRPC_PORT = 4317
 
+AlertsFileOption = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
+    ),
+]
+JobsOption = Annotated[
+    bool,
+    typer.Option(
+        "--jobs/--no-jobs",
+        envvar="ACCEPTFIRST_JOBS",
+        help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
+    ),
+]
+AutomaticOption = Annotated[
+    bool,
+    typer.Option(
+        "--automatic",
+        envvar="ACCEPTFIRST_AUTOMATIC",
+        help="Try proposals and promote good canaries without asking.",
+    ),
+]
+
 
 def run(
     *,
@@ -41,28 +64,9 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
-    alerts_file: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
-        ),
-    ] = None,
-    jobs: Annotated[
-        bool,
-        typer.Option(
-            "--jobs/--no-jobs",
-            envvar="ACCEPTFIRST_JOBS",
-            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
-        ),
-    ] = True,
-    automatic: Annotated[
-        bool,
-        typer.Option(
-            "--automatic",
-            envvar="ACCEPTFIRST_AUTOMATIC",
-            help="Try proposals and promote good canaries without asking.",
-        ),
-    ] = False,
+    alerts_file: AlertsFileOption = None,
+    jobs: JobsOption = True,
+    automatic: AutomaticOption = False,
     canary_share: Annotated[
         float,
         typer.Option(
