@@ -90,10 +90,10 @@ class Jobs:
         with self._alone("report", wait=wait):
             return self._work("report", question)
 
-    def verify(self, question: Question) -> dict[str, Any]:
-        """Say whether the last change worked."""
-        with self._alone("verify"):
-            return self._work("verify", question)
+    def ask(self, job: str, question: Question) -> dict[str, Any]:
+        """Have the worker answer what needs the statistics and writes nothing: ``verify``, ``drift``, ``value``."""
+        with self._alone(job):
+            return self._work(job, question)
 
     def tune(self, options: Mapping[str, Any]) -> list[dict[str, str]]:
         """Find out what is next with each environment's policy, and do it; see ``acceptfirst_analysis.loop``.
@@ -189,7 +189,7 @@ def _run_beside(app: FastAPI, jobs: Jobs, timetable: Timetable) -> None:
 
 
 def job_routes(jobs: Jobs, timetable: Timetable) -> APIRouter:
-    """``GET /api/v1/jobs``, and ``POST /api/v1/jobs/{classify|recommend|report|verify}`` with a question or nothing."""
+    """``GET /api/v1/jobs``, and ``POST /api/v1/jobs/{name}`` with a question as JSON, or with nothing."""
     router = APIRouter(prefix="/api/v1/jobs")
 
     @router.get("")
@@ -215,7 +215,17 @@ def job_routes(jobs: Jobs, timetable: Timetable) -> APIRouter:
     @router.post("/verify")
     def verify_job(asked: Asked = None) -> dict[str, Any]:
         """Say whether the last change worked."""
-        return jobs.verify(_question(asked))
+        return jobs.ask("verify", _question(asked))
+
+    @router.post("/drift")
+    def drift_job(asked: Asked = None) -> dict[str, Any]:
+        """Say what drifts from week to week, and what the latest deploys did."""
+        return jobs.ask("drift", _question(asked))
+
+    @router.post("/value")
+    def value_job(asked: Asked = None) -> dict[str, Any]:
+        """Say what the handshakes meant for users."""
+        return jobs.ask("value", _question(asked))
 
     return router
 

@@ -18,10 +18,13 @@ from typing import Any, Final
 
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst_analysis.canary import CanarySettings
+from acceptfirst_analysis.drift import drifts
+from acceptfirst_analysis.drift import to_document as drift_document
 from acceptfirst_analysis.loop import LoopSettings, look
 from acceptfirst_analysis.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
 from acceptfirst_analysis.report.gather import gather
 from acceptfirst_analysis.report.render import render_html, render_json, render_markdown
+from acceptfirst_analysis.value import business_value
 from acceptfirst_analysis.verification import to_document as verification_document
 from acceptfirst_analysis.verification import verify
 from acceptfirst_cli.catalogues import usable_catalogue
@@ -65,6 +68,19 @@ def answer_verify(reader: StatementReader, question: Question) -> dict[str, Any]
     return verification_document(found, window, question.settings, decisions)
 
 
+def answer_drift(reader: StatementReader, question: Question) -> dict[str, Any]:
+    """What drifts from week to week, and what the latest deploys did."""
+    window = question.window(datetime.now(UTC))
+    return drift_document(*drifts(reader, window, environment=question.environment), window)
+
+
+def answer_value(reader: StatementReader, question: Question) -> dict[str, Any]:
+    """What the handshakes of a range meant for users."""
+    window = question.window(datetime.now(UTC))
+    found = business_value(reader, window, environment=question.environment, settings=question.settings)
+    return found.to_document()
+
+
 def answer_tune(reader: StatementReader, question: Question, options: Mapping[str, Any]) -> dict[str, Any]:
     """What is to be done next with each environment's policy: see ``acceptfirst_analysis.loop``."""
     settings = LoopSettings(
@@ -81,6 +97,8 @@ ANSWERS: Final[dict[str, Callable[[StatementReader, Question], dict[str, Any]]]]
     "recommend": answer_recommend,
     "report": answer_report,
     "verify": answer_verify,
+    "drift": answer_drift,
+    "value": answer_value,
 }
 
 
@@ -127,7 +145,7 @@ def main(arguments: list[str], request: str) -> dict[str, Any]:
 @contextmanager
 def _reader(asked: Mapping[str, Any]) -> Iterator[StatementReader]:
     if "dsn" not in asked:
-        yield RemoteStore(asked["url"], asked["token"] or None)
+        yield RemoteStore(asked["url"], asked["token"] or None, asked.get("certificate", ""))
         return
     with open_database(asked["dsn"]) as database:
         yield database

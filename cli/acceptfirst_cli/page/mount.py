@@ -21,4 +21,4 @@ def mount_page(app: FastAPI, services: Services, reports: KeptReports, alerts: A
         alerts: reads those that are pending or firing; ``None`` where nothing evaluates any.
     """
     app.include_router(page_routes(Board(services.database, usable_catalogue(), alerts=alerts), reports))
-    app.add_middleware(PageSession, asks_token=bool(services.settings.token))
+    app.add_middleware(PageSession, asks_token=services.tokens.are_required)
