@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import enum
+import importlib
 import sys
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.mail import MailFromOption, MailToOption, SmtpOption, SmtpPasswordOption, mail_settings, send
 from acceptfirst_cli.source import (
     ConfidenceOption,
     EnvironmentOption,
@@ -34,6 +39,7 @@ class Format(enum.StrEnum):
     HTML = "html"
     MD = "md"
     JSON = "json"
+    EMAIL = "email"
 
 
 def run(
@@ -51,20 +57,45 @@ def run(
     lambda_ms: LambdaOption = 5000.0,
     token_file: TokenOption = None,
     as_json: JsonOption = False,
+    is_sent: Annotated[
+        bool, typer.Option("--send", help="Send it by e-mail, besides writing it with --output.")
+    ] = False,
+    smtp: SmtpOption = "",
+    smtp_password_file: SmtpPasswordOption = None,
+    mail_from: MailFromOption = "",
+    mail_to: MailToOption = "",
 ) -> None:
     """Write the tuning report: what to change, what was found, and on what evidence."""
+    # Checked before anything is made: a report takes a while, and a missing address none.
+    settings = mail_settings(smtp, smtp_password_file, mail_from, mail_to) if is_sent else None
+    form = Format.EMAIL if is_sent else Format.JSON if as_json else form
     question = question_of(
         environment=environment,
         since=since,
         until=until,
         week=week,
-        format=Format.JSON if as_json else form,
+        format=form,
         slo=slo,
         confidence=confidence,
         lambda_ms=lambda_ms,
     )
     text = source_of(store, url, token_file).report(question)["text"]
-    write_text(output, text)
+    if form is Format.EMAIL and mail_from and mail_to:
+        text = _addressed(text, mail_from, mail_to)
+    if settings is not None:
+        send(email.message_from_string(text, EmailMessage, policy=email.policy.SMTP), settings)
+        say(f"sent to {', '.join(settings.recipients)}")
+    if settings is None or output != "-":
+        write_text(output, text)
+
+
+def _addressed(text: str, sender: str, recipients: str) -> str:
+    addressed = importlib.import_module("acceptfirst_analysis.report.mail").addressed
+    try:
+        message = addressed(text, sender.strip(), [each.strip() for each in recipients.split(",") if each.strip()])
+    except ValueError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
+    return str(message.as_string())
 
 
 def write_text(output: str, text: str) -> None:
