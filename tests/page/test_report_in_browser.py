@@ -13,7 +13,11 @@ PDF_PAGES_MAX = 40
 
 @pytest.fixture(scope="module")
 def report_file(collector: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of what the collector holds, as a file."""
+    """The report of what the collector holds, hostile names included, as a file."""
+    attack = "<script>window.owned=1</script>" + "w" * 300
+    for _ in range(25):
+        collector.handshake(route=f"/ws/{attack}", service=attack, environment="\u202eevil", signature="C!RE")
+    collector.settle(collector.handshake(route="/ws/last"))
     for job in ("classify", "recommend"):
         collector.client.post(f"{collector.url}/api/v1/jobs/{job}", timeout=100)
     answer = collector.client.post(f"{collector.url}/api/v1/jobs/report", json={"format": "html"}, timeout=100)

@@ -42,6 +42,7 @@ def home(
     environments: Sequence[EnvironmentSeen],
     environment: str,
     *,
+    address: str,
     is_paused: bool,
     has_session: bool,
 ) -> str:
@@ -51,6 +52,7 @@ def home(
         parts: of the board.
         environments: to choose from.
         environment: that is shown; empty for all.
+        address: where applications send their spans.
         is_paused: whether it should not reload itself where there is no script.
         has_session: whether somebody logged in and can log out.
     """
@@ -60,6 +62,7 @@ def home(
         parts=parts,
         environments=environments,
         environment=environment,
+        address=address,
         is_paused=is_paused,
         has_session=has_session,
     )

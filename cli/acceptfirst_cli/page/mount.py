@@ -20,5 +20,6 @@ def mount_page(app: FastAPI, services: Services, shelf: ReportShelf) -> None:
         services: the collector's.
         shelf: the weekly reports that are kept.
     """
-    app.include_router(page_routes(Board(services.database, usable_catalogue()), shelf))
+    board = Board(services.database, usable_catalogue())
+    app.include_router(page_routes(board, shelf, lambda: services.url))
     app.add_middleware(PageSession, asks_token=bool(services.settings.token))

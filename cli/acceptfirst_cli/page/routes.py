@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -36,18 +37,19 @@ class Viewers:
         self.count = 0
 
 
-def page_routes(board: Board, shelf: ReportShelf) -> APIRouter:
+def page_routes(board: Board, shelf: ReportShelf, address: Callable[[], str]) -> APIRouter:
     """Make the routes.
 
     Args:
         board: makes the live page's parts.
         shelf: the weekly reports that are kept.
+        address: gives the collector's URL, which is known once it listens.
     """
     router = APIRouter(include_in_schema=False)
     viewers = Viewers()
 
     async def home(request: Request) -> Response:
-        return await _drawn(_home, board, request)
+        return await _drawn(functools.partial(_home, address=address()), board, request)
 
     async def events(request: Request) -> Response:
         if viewers.count >= VIEWERS_MAX:
@@ -98,12 +100,13 @@ async def _drawn(draw: Callable[[Board, Request], Response], board: Board, reque
         )
 
 
-def _home(board: Board, request: Request) -> Response:
+def _home(board: Board, request: Request, *, address: str) -> Response:
     environment = _environment(request)
     html = render.home(
         board.parts(environment),
         board.environments(),
         environment,
+        address=address,
         is_paused=request.query_params.get("paused") == "1",
         has_session=_has_session(request),
     )
@@ -155,7 +158,12 @@ async def _events(board: Board, environment: str, viewers: Viewers, request: Req
     silent_s = 0.0
     try:
         yield "retry: 3000\n\n"
+        at_first = await run_in_threadpool(board.environments)
         while not await request.is_disconnected():
+            seen = at_first or await run_in_threadpool(board.environments)
+            if seen and not at_first:
+                yield "event: reload\ndata: the first handshake is there\n\n"
+                return
             parts = await run_in_threadpool(board.parts, environment)
             changed = {name: part for name, part in parts.items() if sent.get(name) != part.digest}
             if changed:
