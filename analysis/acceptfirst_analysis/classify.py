@@ -21,6 +21,8 @@ from acceptfirst_analysis.window import Window
 
 CLASSIFIER_VERSION: Final = 2
 
+MARKS_TABLE: Final = "acceptfirst.handshake_rollup_marks"
+
 #: Each field of the evidence as the store knows it; NULL where it does not.
 FIELD_SQL: Final = {
     "accept_ms": "if(toUnixTimestamp64Nano(connected_at) = 0, NULL, "
@@ -121,6 +123,7 @@ def _write(database: WritableStore, found: str, kind: str, parameters: dict[str,
         return  # nothing was ever found, so nothing can be stale, and it need not be looked for again
     stale = f"{kind} AND {_stale_sql(found)}"
     if database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {stale}", parameters)[0]["n"]:  # noqa: S608 - as in classification_sql
+        database.run(_mark_sql(stale), parameters)
         database.run(f"DELETE FROM {TABLE} WHERE {stale}", parameters)  # noqa: S608 - as in classification_sql
 
 
@@ -228,6 +231,13 @@ def _evidence_sql(pattern: Pattern) -> str:
 def _insert_sql(found: str) -> str:
     written = f"SELECT {_key_sql()} FROM {TABLE} WHERE classifier_version = {CLASSIFIER_VERSION}"  # noqa: S608 - constants
     return f"INSERT INTO {TABLE} ({_COLUMNS}) SELECT {_COLUMNS} FROM ({found}) WHERE {_key_sql()} NOT IN ({written})"  # noqa: S608 - as in classification_sql
+
+
+def _mark_sql(stale: str) -> str:
+    """Have the rollup compute the minutes of rows again that are about to be deleted, and then can't say so."""
+    began = "reinterpretAsUInt64(reverse(substring(connection_id, 1, 6)))"  # milliseconds
+    minute = f"toDateTime(least(intDiv({began}, 60000) * 60, 4294967280), 'UTC')"
+    return f"INSERT INTO {MARKS_TABLE} (minute) SELECT DISTINCT {minute} FROM {TABLE} WHERE {stale}"  # noqa: S608 - as in classification_sql
 
 
 def _key_sql() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from acceptfirst_analysis.bounds import samples_required
+from acceptfirst_analysis.exploration import Trial
 from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
 from acceptfirst_analysis.recommendation import Settings
 from acceptfirst_analysis.units import milliseconds, per_cent
@@ -137,6 +138,35 @@ def missing(stratum: Stratum, is_censored_estimate: bool) -> str:
         sentences.append(
             f"{stratum.n_refused} more were closed by the application itself before it was ready and are left out."
         )
+    return " ".join(sentences)
+
+
+def trial(found: Trial) -> str:
+    """The second advice in blind mode."""
+    return (
+        f"If that can't be, a canary with {milliseconds(found.delay_ms)} on {per_cent(found.share)} of the connections "
+        "is the next step down: what is in force is shown to keep the objective, and even if the shorter delay fails "
+        "for all of them it uses up a tenth of it."
+    )
+
+
+def headroom(factor: float) -> str:
+    """What next week's drift adds."""
+    if factor <= 1.0:
+        return "It holds for weeks like this one; fewer than four weeks are known, or they did not drift."
+    return f"It has {per_cent(factor - 1)} of headroom, since the weeks before drifted."
+
+
+def set_aside(stratum: Stratum) -> str:
+    """What of the range is not in the sample."""
+    sentences = []
+    if stratum.n_set_aside:
+        sentences.append(
+            f"{stratum.n_set_aside:,} handshakes under earlier settings became ready at other times (Holm-adjusted "
+            "tests) and are not pooled with the latest."
+        )
+    if stratum.n_skewed:
+        sentences.append(f"{stratum.n_skewed} were ready before they were accepted, by a clock that was set back.")
     return " ".join(sentences)
 
 

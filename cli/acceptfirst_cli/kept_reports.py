@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-FOLDER: Final = "reports"
 EXTENSIONS: Final = {"html": "html", "md": "md", "json": "json", "email": "eml"}
 """Form of a report: ending of its file."""
 
@@ -50,10 +49,10 @@ class KeptReport:
 
 
 class ReportShelf:
-    """The reports of one data directory; made by the first that is kept."""
+    """The reports of one folder, which the first that is kept makes."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / FOLDER
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def keep(self, week: str, environment: str, documents: Mapping[str, str]) -> KeptReport:
         """Keep a report in each of its forms, in place of the one before.

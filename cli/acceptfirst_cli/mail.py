@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import typer
 
+from acceptfirst_analysis.report.addresses import addressed
 from acceptfirst_cli.errors import CommandError, ExitCode
 
 SEND_SECONDS_MAX: Final = 60.0
@@ -61,6 +63,13 @@ class MailSettings:
     timeout_s: float = SEND_SECONDS_MAX
 
 
+def optional_mail_settings(
+    server: str, password_file: Path | None, sender: str, recipients: str
+) -> MailSettings | None:
+    """The same for who need not send: ``None`` where no server is named."""
+    return mail_settings(server, password_file, sender, recipients) if server else None
+
+
 def mail_settings(server: str, password_file: Path | None, sender: str, recipients: str) -> MailSettings:
     """Settings from what the options say.
 
@@ -90,8 +99,13 @@ def mail_settings(server: str, password_file: Path | None, sender: str, recipien
         user=unquote(parts.username or ""),
         password=_password(password_file),
         sender=sender.strip(),
-        recipients=tuple(address.strip() for address in recipients.split(",") if address.strip()),
+        recipients=addresses(recipients),
     )
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Addresses with commas between them."""
+    return tuple(each.strip() for each in text.split(",") if each.strip())
 
 
 def _password(path: Path | None) -> str:
@@ -121,6 +135,29 @@ def send(message: EmailMessage, settings: MailSettings) -> None:
         raise CommandError(f"{place} answered {error.code}: {error.message}"[:500], ExitCode.FAILURE) from error
     except (OSError, aiosmtplib.SMTPException) as error:
         raise CommandError(f"{place} can't be used: {error}"[:500], ExitCode.UNREACHABLE) from error
+
+
+def send_report(text: str, settings: MailSettings) -> str:
+    """Address a mail that the analysis made, send it, and give it as it went.
+
+    Raises:
+        CommandError: it can't be addressed or sent.
+    """
+    message = address(text, settings.sender, settings.recipients)
+    send(message, settings)
+    return str(message.as_string())
+
+
+def address(text: str, sender: str, recipients: Sequence[str]) -> EmailMessage:
+    """A mail that the analysis made, with its addresses.
+
+    Raises:
+        CommandError: a usage error, naming the address that is none.
+    """
+    try:
+        return addressed(text, sender, recipients)
+    except ValueError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
 
 
 async def _send(message: EmailMessage, settings: MailSettings) -> None:

@@ -8,17 +8,19 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from acceptfirst_collector.api import reading_routes
 from acceptfirst_collector.bearer import BearerToken
-from acceptfirst_collector.errors_http import SCHEMA_VERSION, install_error_handlers
+from acceptfirst_collector.care_routes import care_routes
+from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
-from acceptfirst_collector.intake import RETRY_AFTER_SECONDS
-from acceptfirst_collector.policy.ledger import PolicyLedger
+from acceptfirst_collector.metering import Metering
 from acceptfirst_collector.policy.routes import policy_routes
+from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
 from acceptfirst_collector.services import Services
+from acceptfirst_collector.status import status_routes
 
 Extend = Callable[[FastAPI, Services], None]
 
@@ -48,12 +50,15 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
 
     app = FastAPI(title="AcceptFirst", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_middleware(BearerToken, token=services.settings.token)
+    app.add_middleware(Metering, metrics=services.metrics)
     install_error_handlers(app)
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
     app.include_router(reading_routes(services))
-    app.include_router(policy_routes(PolicyLedger(services.database)))
-    _add_probes(app, services)
+    app.include_router(care_routes(services))
+    app.include_router(policy_routes(services.policies))
+    app.include_router(status_routes(services, services.policies))
+    app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)
     return app
@@ -66,24 +71,3 @@ def _as_endpoint(receiver: TraceReceiver) -> Any:
         return await receiver.receive(request)
 
     return traces
-
-
-def _add_probes(app: FastAPI, services: Services) -> None:
-    @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        """The process answers."""
-        return {"schema_version": SCHEMA_VERSION, "status": "ok"}
-
-    @app.get("/readyz")
-    def readyz() -> Response:
-        """Requests are taken, and what they hold reaches the store."""
-        trouble = services.readiness_trouble()
-        answer = {
-            "schema_version": SCHEMA_VERSION,
-            "status": "unavailable" if trouble else "ok",
-            "trouble": trouble,
-            "backlog_bytes": services.log.backlog_bytes,
-            "set_aside": services.writer.set_aside_count,
-        }
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if trouble else None
-        return JSONResponse(answer, 503 if trouble else 200, headers)

@@ -45,6 +45,7 @@ class GrpcReceiver:
 
     def __init__(self, services: Services, host: str, port: int) -> None:
         self._intake = Intake(services)
+        self._metrics = services.metrics
         token = services.settings.token
         self._expected = f"Bearer {token}".encode() if token else b""
         self._host = host
@@ -78,12 +79,17 @@ class GrpcReceiver:
         try:
             self._require_token(context)
             await self._intake.take(body, admit)
-        except RefusedError as refusal:
-            await _abort(context, refusal)
+        except RefusedError as error:
+            refusal = error
         except Exception:
             # Left to gRPC this would be UNKNOWN, upon which clients drop what they hold.
             logger.exception("a gRPC request could not be taken")
-            await _abort(context, later("the collector failed; send the request again later"))
+            refusal = later("the collector failed; send the request again later")
+        else:
+            self._metrics.count_answer("grpc", 200)
+            return b""
+        self._metrics.count_answer("grpc", refusal.status)
+        await _abort(context, refusal)
         return b""
 
     def _require_token(self, context: Any) -> None:

@@ -44,6 +44,7 @@ class Intake:
 
     async def _append(self, accepted: Accepted) -> None:
         future = self._services.resends.find(accepted.digest)
+        is_repeated = future is not None
         try:
             if future is None:
                 trouble = self._services.trouble()
@@ -54,8 +55,15 @@ class Intake:
                 self._services.resends.remember(accepted.digest, future)
             # Shielded, since a client that goes away must not cancel an append that another waits for.
             await asyncio.shield(asyncio.wrap_future(future))
+            self._count(accepted, is_repeated=is_repeated)
         except (BacklogFullError, LogUnwritableError) as error:
             raise later(str(error)) from error
+
+    def _count(self, accepted: Accepted, *, is_repeated: bool) -> None:
+        if is_repeated:
+            self._services.metrics.requests_repeated.inc()
+        else:
+            self._services.metrics.spans_accepted.inc(accepted.spans)
 
 
 def later(why: str) -> RefusedError:

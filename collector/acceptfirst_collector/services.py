@@ -1,16 +1,23 @@
 """What a running collector consists of, and the order in which it comes up and goes down.
 
-Up: lock, store, migrations, log (recovered), writer. Down: no more requests, writer drained, log, store, lock. What
+Up: lock, store, migrations, log (recovered), writer, upkeep. Down: no more requests, writer drained, upkeep, log,
+store, lock. What
 could not be drained in time waits in the log for the next start.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 
-from acceptfirst_collector.log.request_log import Limits, RequestLog
+from acceptfirst_collector.figures import StoreWatch
+from acceptfirst_collector.job_history import JobHistory
+from acceptfirst_collector.log.request_log import RequestLog
+from acceptfirst_collector.metrics import CollectorMetrics
 from acceptfirst_collector.otlp.resends import ResendWindow
+from acceptfirst_collector.policy.ledger import PolicyLedger
 from acceptfirst_collector.settings import CollectorSettings
+from acceptfirst_collector.upkeep import StoreUpkeep
 from acceptfirst_collector.writer import StoreWriter
 from acceptfirst_store.database import open_database
 from acceptfirst_store.errors import StoreError, StoreUnreachable
@@ -34,6 +41,9 @@ class Services:
     def __init__(self, settings: CollectorSettings) -> None:
         self.settings = settings
         self.url = ""
+        self.started_at = dt.datetime.now(dt.UTC)
+        self.metrics = CollectorMetrics()
+        self.job_history = JobHistory()
         self._log_lock = StoreLock(settings.log_dir)
         try:
             self.database = open_database(settings.store_address)
@@ -53,7 +63,7 @@ class Services:
             return "the log can't be written"
         if self.log.backlog_full:
             return f"the store is behind by {self.log.backlog_bytes} bytes"
-        return self.writer.trouble
+        return self.log.disk_trouble or self.writer.trouble
 
     def readiness_trouble(self) -> str:
         """Say why the collector is not ready; also asks the store whether it answers."""
@@ -70,7 +80,9 @@ class Services:
         """Drain and close, in order; safe to call once only."""
         if not self.writer.stop(self.settings.drain_seconds_max):
             logger.warning("%d bytes wait in the log for the next start", self.log.backlog_bytes)
+        self.upkeep.stop()
         self.log.close()
+        self.store_watch.close()
         self.database.close()
         self._log_lock.release()
 
@@ -79,12 +91,21 @@ class Services:
             logger.info("applied migration %s", applied)
         settings = self.settings
         try:
-            self.log = RequestLog(settings.log_dir, Limits(settings.segment_bytes_max, settings.backlog_bytes_max))
+            self.log = RequestLog(settings.log_dir, settings.log_limits, self.metrics.log_sync.observe)
         except OSError as error:
             raise StoreUnreachable(f"the log {settings.log_dir} can't be opened: {error}") from error
         self.resends = ResendWindow(settings.resend_window_seconds)
         self.resends.remember_recovered(self.log.recovered_digests)
         self.writer = StoreWriter(
-            self.log, self.database, settings.data_dir / "refused", settings.batch_bytes_max, settings.linger_seconds
+            self.log,
+            self.database,
+            settings.data_dir / "refused",
+            settings.batch_bytes_max,
+            settings.linger_seconds,
+            observe_insert=self.metrics.store_insert.observe,
         )
+        self.upkeep = StoreUpkeep(self.database, lambda: self.log.stored_through)
+        self.store_watch = StoreWatch(self.database)
+        self.policies = PolicyLedger(self.database)
         self.writer.start()
+        self.upkeep.start()

@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 
 from acceptfirst_collector.log.journal import SEGMENT_BYTES_MAX
-from acceptfirst_collector.log.request_log import BACKLOG_BYTES_MAX
+from acceptfirst_collector.log.request_log import BACKLOG_BYTES_MAX, RESERVE_BYTES, Limits
 from acceptfirst_collector.otlp.resends import WINDOW_SECONDS
 from acceptfirst_store.address import StoreAddress
 
@@ -34,7 +34,9 @@ class CollectorSettings:
         linger_seconds: how long a batch waits to grow.
         segment_bytes_max: size at which a segment of the log is closed.
         backlog_bytes_max: how far the store may be behind before requests are refused.
+        reserve_bytes: how much of the disk is left to the store when requests are refused; a tenth of a small disk.
         resend_window_seconds: how long an identical body is recognised.
+        alerts_file: receivers and silences of alerts; `None` for `alerts.toml` in the data directory, if it is there.
         drain_seconds_max: how long a stop waits for what is in the log to reach the store; the rest waits in the log.
     """
 
@@ -49,13 +51,22 @@ class CollectorSettings:
     linger_seconds: float = LINGER_SECONDS
     segment_bytes_max: int = SEGMENT_BYTES_MAX
     backlog_bytes_max: int = BACKLOG_BYTES_MAX
+    reserve_bytes: int = RESERVE_BYTES
     resend_window_seconds: float = WINDOW_SECONDS
     drain_seconds_max: float = DRAIN_SECONDS_MAX
+    alerts_file: pathlib.Path | None = None
 
     @property
     def log_dir(self) -> pathlib.Path:
         """Where the log is."""
         return self.data_dir / "log"
+
+    @property
+    def log_limits(self) -> Limits:
+        """How large the log may grow, and what it remembers."""
+        return Limits(
+            self.segment_bytes_max, self.backlog_bytes_max, self.reserve_bytes, seen_seconds=self.resend_window_seconds
+        )
 
     @property
     def address_file(self) -> pathlib.Path:

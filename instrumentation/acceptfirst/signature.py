@@ -13,6 +13,7 @@ The alphabet is versioned: a letter may be added in a new version, none ever cha
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Final
 
 SIGNATURE_VERSION: Final = 1
@@ -49,11 +50,16 @@ GUARDED: Final[dict[str, str]] = {
 }
 
 
+_RUNS: Final = {run: run for run in ("R", "S", "RS", "SR")}
+"""The runs of messages, which all connections share."""
+
+
 class Signature:
     """Builds one connection's signature; ``str()`` gives it at any time.
 
     It is kept as the text itself: over 64 letters the middle is cut out at each event, so a connection that lives for a
-    week holds no more memory than one that lives for a second.
+    week holds no more memory than one that lives for a second. While messages go to and fro it is shared by all that
+    have the same: distinct signatures are few, connections are many.
 
     Attributes:
         text: the signature so far.
@@ -71,11 +77,11 @@ class Signature:
         if letter == "R" or letter == "S":  # noqa: PLR1714 - twice as fast as a set, in the path of every message
             if letter in self.run:
                 return
-            self.run += letter
+            self.run = _RUNS[self.run + letter]
         else:
             self.run = ""
         if len(self.text) < LENGTH_MAX:
-            self.text += letter
+            self.text = intern(self.text + letter)
         else:
             self._cut(letter)
 

@@ -81,7 +81,7 @@ def test_weekly_report_is_refused_when_the_week_is_none(kept: str) -> None:
 
 def test_shelf_lists_the_newest_week_first_and_ignores_strangers(tmp_path: Path) -> None:
     """Files that somebody put there are theirs."""
-    shelf = ReportShelf(tmp_path)
+    shelf = ReportShelf(tmp_path / "reports")
     assert shelf.reports() == []
     for week, environment in (("2026-W09", ""), ("2026-W47", "production"), ("2026-W47", "")):
         shelf.keep(week, environment, {"json": json.dumps({"week": week})})
@@ -91,7 +91,7 @@ def test_shelf_lists_the_newest_week_first_and_ignores_strangers(tmp_path: Path)
 
 def test_shelf_replaces_a_report_whole(tmp_path: Path) -> None:
     """Made again, there is one; no half of a file is ever seen under its name."""
-    shelf = ReportShelf(tmp_path)
+    shelf = ReportShelf(tmp_path / "reports")
     for text in ("first", "second"):
         shelf.keep("2026-W47", "", {"md": text})
     assert shelf.read("2026-W47", "md") == "second"
@@ -102,4 +102,4 @@ def test_shelf_replaces_a_report_whole(tmp_path: Path) -> None:
 def test_shelf_reads_nothing_but_reports(tmp_path: Path, name: str) -> None:
     """Whatever a path says."""
     (tmp_path / "serve.json").write_text("{}")
-    assert ReportShelf(tmp_path).read(name, "json") is None
+    assert ReportShelf(tmp_path / "reports").read(name, "json") is None

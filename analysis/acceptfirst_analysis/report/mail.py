@@ -2,15 +2,12 @@
 
 Mail programs know no style sheet, no SVG and no script, and cut what is over 100 KB. So the mail is a table with styles
 on each element, pictures travel along by Content-ID, and nothing is fetched from anywhere. Who it is from and for is
-decided by whoever sends it, see ``addressed``.
+decided by whoever sends it, see ``report.addresses``.
 """
 
 from __future__ import annotations
 
-import email
-import email.policy
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Any, Final
@@ -18,6 +15,7 @@ from typing import Any, Final
 import css_inline
 
 from acceptfirst_analysis import rendering
+from acceptfirst_analysis.report.addresses import MAIL_POLICY, RANGE_HEADER, UNADDRESSED
 from acceptfirst_analysis.report.model import Distribution, Report
 from acceptfirst_analysis.report.pictures import histogram_png
 from acceptfirst_analysis.report.render import render_html
@@ -27,21 +25,17 @@ BODY_BYTES_MAX: Final = 100_000
 PICTURES_MAX: Final = 3
 PATTERNS_SHOWN_MAX: Final = 8
 SUBJECT_LENGTH_MAX: Final = 150
-UNADDRESSED: Final = "acceptfirst@localhost"
-
-_POLICY: Final = email.policy.SMTP.clone(cte_type="7bit")
-_ADDRESS: Final = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+")
 
 
 def render_mail(report: Report) -> str:
     """The mail as text, 7-bit throughout."""
     shown = _shown(report)
-    message = EmailMessage(policy=_POLICY)
+    message = EmailMessage(policy=MAIL_POLICY)
     message["Subject"] = subject(report)
     message["From"] = UNADDRESSED
     message["Date"] = datetime.fromisoformat(report.generated_at)
     message["Auto-Submitted"] = "auto-generated"
-    message["X-AcceptFirst-Range"] = str(report.window["week"] or f"{report.window['since']}/{report.window['until']}")
+    message[RANGE_HEADER] = str(report.window["week"] or f"{report.window['since']}/{report.window['until']}")
     values = {"report": report, "shown": shown, "patterns": report.patterns[:PATTERNS_SHOWN_MAX]}
     message.set_content(_drawn("mail.txt.j2", values))
     message.add_alternative(_body(values), subtype="html")
@@ -97,22 +91,3 @@ def _body(values: Mapping[str, Any]) -> str:
         return str(rendering.notice("mail", what))
     inlined: str = css_inline.CSSInliner(load_remote_stylesheets=False).inline(drawn)
     return inlined
-
-
-def addressed(text: str, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """A mail of ``render_mail`` with its addresses, and an id that is the same whenever it is sent for the same week.
-
-    Raises:
-        ValueError: an address that is none, naming it.
-    """
-    for address in (sender, *recipients):
-        if not _ADDRESS.fullmatch(address):
-            raise ValueError(f"expected an address such as team@example.com, but got {address!r}")
-    message: EmailMessage = email.message_from_string(text, EmailMessage, policy=_POLICY)
-    del message["From"]
-    message["From"] = f"AcceptFirst <{sender}>"
-    message["To"] = ", ".join(recipients)
-    about = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{message['X-AcceptFirst-Range']}")
-    message["Message-ID"] = f"<acceptfirst-{about}@{sender.rpartition('@')[2]}>"
-    message["List-Unsubscribe"] = f"<mailto:{sender}?subject=unsubscribe>"
-    return message

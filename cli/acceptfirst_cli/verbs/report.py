@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import enum
-import importlib
 import sys
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.mail import MailFromOption, MailToOption, SmtpOption, SmtpPasswordOption, mail_settings, send
+from acceptfirst_cli.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    address,
+    addresses,
+    mail_settings,
+    send_report,
+)
 from acceptfirst_cli.source import (
     ConfidenceOption,
     EnvironmentOption,
@@ -80,22 +85,13 @@ def run(
         lambda_ms=lambda_ms,
     )
     text = source_of(store, url, token_file).report(question)["text"]
-    if form is Format.EMAIL and mail_from and mail_to:
-        text = _addressed(text, mail_from, mail_to)
     if settings is not None:
-        send(email.message_from_string(text, EmailMessage, policy=email.policy.SMTP), settings)
+        text = send_report(text, settings)
         say(f"sent to {', '.join(settings.recipients)}")
+    elif form is Format.EMAIL and mail_from and mail_to:
+        text = str(address(text, mail_from.strip(), addresses(mail_to)).as_string())
     if settings is None or output != "-":
         write_text(output, text)
-
-
-def _addressed(text: str, sender: str, recipients: str) -> str:
-    addressed = importlib.import_module("acceptfirst_analysis.report.mail").addressed
-    try:
-        message = addressed(text, sender.strip(), [each.strip() for each in recipients.split(",") if each.strip()])
-    except ValueError as error:
-        raise CommandError(str(error), ExitCode.USAGE) from error
-    return str(message.as_string())
 
 
 def write_text(output: str, text: str) -> None:

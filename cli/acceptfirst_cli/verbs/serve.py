@@ -6,11 +6,18 @@ import importlib
 import ipaddress
 import pathlib
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    optional_mail_settings,
+)
 
 HTTP_PORT = 4318
 GRPC_PORT = 4317
@@ -41,10 +48,43 @@ def run(
         pathlib.Path | None,
         typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
     ] = None,
+    alerts_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
+        ),
+    ] = None,
+    jobs: Annotated[
+        bool,
+        typer.Option(
+            "--jobs/--no-jobs",
+            envvar="ACCEPTFIRST_JOBS",
+            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
+        ),
+    ] = True,
+    automatic: Annotated[
+        bool,
+        typer.Option(
+            "--automatic",
+            envvar="ACCEPTFIRST_AUTOMATIC",
+            help="Try proposals and promote good canaries without asking.",
+        ),
+    ] = False,
+    canary_share: Annotated[
+        float,
+        typer.Option(
+            envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
+        ),
+    ] = 0.1,
+    smtp: SmtpOption = "",
+    smtp_password_file: SmtpPasswordOption = None,
+    mail_from: MailFromOption = "",
+    mail_to: MailToOption = "",
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this host without a token.")] = False,
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them."""
     token = _token(token_file)
+    mail = optional_mail_settings(smtp, smtp_password_file, mail_from, mail_to)
     if not token and not insecure and not _is_loopback(host):
         raise CommandError(
             f"refusing to listen on {host} without a token: give --token-file, or --insecure if the network is trusted",
@@ -53,13 +93,34 @@ def run(
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
-    _serve(host=host, port=port, grpc_port=grpc_port, store=store, data_dir=data_dir.absolute(), token=token)
+    extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share, mail) if jobs else None
+    )
+    _serve(
+        extension,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        store=store,
+        data_dir=data_dir.absolute(),
+        token=token,
+        alerts_file=alerts_file,
+    )
 
 
-def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir: pathlib.Path, token: str) -> None:
+def _serve(
+    extension: Any,
+    *,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    store: str,
+    data_dir: pathlib.Path,
+    token: str,
+    alerts_file: pathlib.Path | None,
+) -> None:
     settings_module = importlib.import_module("acceptfirst_collector.settings")
     server = importlib.import_module("acceptfirst_collector.server")
-    jobs = importlib.import_module("acceptfirst_cli.jobs")
     try:
         settings = settings_module.CollectorSettings(
             data_dir=data_dir,
@@ -68,8 +129,9 @@ def _serve(*, host: str, port: int, grpc_port: int | None, store: str, data_dir:
             port=port,
             grpc_port=_usable_grpc_port(grpc_port, host, port, server),
             token=token,
+            alerts_file=alerts_file,
         )
-        server.run(settings, extend=jobs.extend)
+        server.run(settings, extend=extension)
     except server.ListenError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from error
 

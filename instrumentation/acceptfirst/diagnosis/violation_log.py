@@ -125,5 +125,5 @@ def trace_id(connection: Connection) -> str | None:
         return f"{written.identity.trace_id:032x}"
     if written is not None and written.live is not None:
         return f"{written.live.get_span_context().trace_id:032x}"
-    around = surrounding_context(connection.surroundings, connection.scope)
+    around = surrounding_context(connection)
     return None if around is None else f"{around.trace_id:032x}"
