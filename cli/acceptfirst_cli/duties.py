@@ -146,7 +146,7 @@ class _Recommend:
 
 
 class _Report:
-    """The report of the last complete week: kept in every form, then sent. A mail that failed is all that is repeated."""
+    """The report of the last complete week, kept and sent; where only the mail failed, only that is done again."""
 
     def __init__(self, jobs: DoesJobs, host: JobHost, mail: MailSettings | None) -> None:
         self._jobs = jobs

@@ -51,6 +51,18 @@ class Source:
     dsn: str = ""
     url: str = ""
     token: str = field(default="", repr=False)
+    certificate: str = ""
+
+    def http_client(self, timeout_s: float) -> httpx.Client:
+        """A client for the collector at ``url``, with its token.
+
+        Raises:
+            CommandError: the certificate of the serve here can't be read.
+        """
+        trust: Any = importlib.import_module("acceptfirst_store.remote").trusting(self.certificate)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        # A collector is a neighbour: a proxy that the environment names for the web would not find it.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trust)
 
     def classify(self, question: Question) -> dict[str, Any]:
         """Classify, here or there."""
@@ -162,11 +174,9 @@ class Source:
         return self._request("POST", f"jobs/{job}", question.to_json(), JOB_SECONDS_MAX)
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None, seconds_max: float) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            # A collector is a neighbour: a proxy that the environment names for the web would not find it.
-            with httpx.Client(timeout=seconds_max, trust_env=False) as client:
-                response = client.request(method, f"{self.url}/api/v1/{path}", json=body, headers=headers)
+            with self.http_client(seconds_max) as client:
+                response = client.request(method, f"/api/v1/{path}", json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(f"nothing answers at {self.url}: {error}", ExitCode.UNREACHABLE) from error
         return _answered(self.url, response)
@@ -185,8 +195,9 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
         return Source(url=url.rstrip("/"), token=token)
     if store:
         return Source(dsn=store)
-    if running := _running_url(_data_dir() / "serve.json"):
-        return Source(url=running, token=token)
+    url, certificate = _running(_data_dir() / "serve.json")
+    if url:
+        return Source(url=url, token=token, certificate=certificate)
     return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
 
 
@@ -232,11 +243,13 @@ def _answered(url: str, response: httpx.Response) -> dict[str, Any]:
     raise CommandError(f"{url} answered {response.status_code}: {message}", code)
 
 
-def _running_url(path: Path) -> str:
+def _running(path: Path) -> tuple[str, str]:
+    """The URL of the serve here, and the certificate to believe it by; empty where there is none."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # nobody serves here, or somebody else's file: then it is the store that is asked
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return str(document["url"]), str(document.get("certificate", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", ""  # nobody serves here, or somebody else's file: then it is the store that is asked
 
 
 def token_in(path: Path | None) -> str:

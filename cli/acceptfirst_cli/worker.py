@@ -151,7 +151,7 @@ def main(arguments: list[str], request: str) -> dict[str, Any]:
 @contextmanager
 def _reader(asked: Mapping[str, Any]) -> Iterator[StatementReader]:
     if "dsn" not in asked:
-        yield RemoteStore(asked["url"], asked["token"] or None)
+        yield RemoteStore(asked["url"], asked["token"] or None, asked.get("certificate", ""))
         return
     with open_database(asked["dsn"]) as database:
         yield database

@@ -156,6 +156,16 @@ def serve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running ``acceptfirst serve`` with the same history; ended by its own process id."""
     data_dir = tmp_path_factory.mktemp("serve") / "data"
     fill(f"chdb://{data_dir}/db")
+    yield from _serving(data_dir)
+
+
+@pytest.fixture(scope="session")
+def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running ``acceptfirst serve`` without a history, for handshakes that happen now."""
+    yield from _serving(tmp_path_factory.mktemp("live") / "data")
+
+
+def _serving(data_dir: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--no-jobs", "--port", "0"]
     command += ["--data-dir", str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_clean_environment()) as process:

@@ -23,4 +23,4 @@ def mount_page(app: FastAPI, services: Services, shelf: ReportShelf, alerts: Ale
     """
     board = Board(services.database, usable_catalogue(), alerts=alerts)
     app.include_router(page_routes(board, shelf, lambda: services.url))
-    app.add_middleware(PageSession, asks_token=bool(services.settings.token))
+    app.add_middleware(PageSession, asks_token=services.tokens.are_required)
