@@ -392,9 +392,10 @@ class Connection(Record):
             return
         self.finished = True
         self.observers.finished(self)
-        # The scope holds this record: without the circle both are gone with the last reference to them. A guard that
-        # fires after the end may still ask for these two.
+        # Scope and gate hold this record: without the circles all are gone with the last reference to them. A guard
+        # that fires after the end may still ask for these two of the scope; nothing moves any more.
         scope = self.scope
+        self.gate, self._moved = None, ()
         self.scope = {"route": scope.get("route"), "headers": scope.get("headers", ())}
 
     # -- inside -------------------------------------------------------------------------------------------------------
