@@ -102,11 +102,11 @@ def _add_handshakes(router: APIRouter, database: Database) -> None:
         """List handshakes, the newest first."""
         rows = _json_rows(
             database.statement_result(
-                "handshakes_page", {**page.parameters(), "limit": page.limit + 1, "cursor": page.cursor}
+                "handshakes_page", {**page.parameters(), "limit": page.limit, "cursor": page.cursor}
             )
         )
-        next_cursor = rows[page.limit - 1]["connection_id"] if len(rows) > page.limit else None
-        return {"schema_version": SCHEMA_VERSION, "handshakes": rows[: page.limit], "next_cursor": next_cursor}
+        next_cursor = rows[-1]["connection_id"] if len(rows) == page.limit else None
+        return {"schema_version": SCHEMA_VERSION, "handshakes": rows, "next_cursor": next_cursor}
 
     @router.get("/handshakes/{connection_id}")
     def handshake(connection_id: str) -> dict[str, Any]:

@@ -89,13 +89,6 @@ def test_serve_pages_through_handshakes_with_filters(serve: Any) -> None:
     assert seen == sorted(ids, reverse=True)
 
 
-def test_serve_says_that_a_page_is_the_last(serve: Any) -> None:
-    """Also when it is full."""
-    _handshake(serve, _export(serve.url, "/one"))
-    answer = httpx.get(f"{serve.url}/api/v1/handshakes", params={"route": "/one", "limit": 1, "since": "1h"}).json()
-    assert (len(answer["handshakes"]), answer["next_cursor"]) == (1, None)
-
-
 @pytest.mark.parametrize(("since", "count"), [("1h", 1), ("2w", 1), ("0s", 0)])
 def test_serve_takes_an_age_for_a_time(serve: Any, since: str, count: int) -> None:
     """As the command line does."""
