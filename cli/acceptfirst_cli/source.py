@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import httpx
 import typer
@@ -114,6 +115,40 @@ class Source:
             return self._post("verify", question)
         with self._database() as database:
             return self._work("verify", database, question)
+
+    def alerts(self, filters: Mapping[str, Any], settings: Any) -> dict[str, Any]:
+        """The alerts that are remembered, here or there.
+
+        Args:
+            filters: those of ``GET /api/v1/alerts``.
+            settings: the alerts file's, for a store; a collector has its own.
+        """
+        if self.url:
+            return self._request("GET", f"alerts?{urlencode(filters)}", None, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        with self._database() as database:
+            listed: dict[str, Any] = answers.alerts_document(database, filters, settings)
+            return listed
+
+    def check_alerts(self, question: Question, settings: Any) -> dict[str, Any]:
+        """Which alert rules held, looked up here or there; arguments as in ``alerts``."""
+        if self.url:
+            wanted = {name: getattr(question, name) for name in ("environment", "since", "until", "week")}
+            return self._request("POST", "jobs/alerts", {"check": True, **wanted}, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        with self._database() as database:
+            importlib.import_module("acceptfirst_store.rollup").refresh_rollup(database)
+            checked: dict[str, Any] = _asked(answers.check_document)(database, question, settings)
+            return checked
+
+    @contextmanager
+    def reader(self) -> Iterator[Any]:
+        """Whoever runs named statements: the store, open, or a running collector."""
+        if self.url:
+            yield importlib.import_module("acceptfirst_store.remote").RemoteStore(self.url, self.token or None)
+            return
+        with self._database() as database:
+            yield database
 
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)

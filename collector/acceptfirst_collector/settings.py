@@ -65,6 +65,7 @@ class CollectorSettings:
         backlog_bytes_max: how far the store may be behind before requests are refused.
         reserve_bytes: how much of the disk is left to the store when requests are refused; a tenth of a small disk.
         resend_window_seconds: how long an identical body is recognised.
+        alerts_file: receivers and silences of alerts; `None` for `alerts.toml` in the data directory, if it is there.
         drain_seconds_max: how long a stop waits for what is in the log to reach the store; the rest waits in the log.
     """
 
@@ -92,6 +93,7 @@ class CollectorSettings:
     reserve_bytes: int = RESERVE_BYTES
     resend_window_seconds: float = WINDOW_SECONDS
     drain_seconds_max: float = DRAIN_SECONDS_MAX
+    alerts_file: pathlib.Path | None = None
 
     @property
     def log_dir(self) -> pathlib.Path:

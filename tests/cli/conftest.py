@@ -66,6 +66,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return dsn
 
 
+@pytest.fixture(scope="session")
+def outage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The DSN of a store in which a third of 120 connections failed, within two minutes."""
+    dsn = f"chdb://{tmp_path_factory.mktemp('outage')}/db"
+    rows = [handshake(i, "CE", None, "/ws/chat") | {"ended_by": "exception"} for i in range(40)]
+    rows += [handshake(40 + i, "CAGRSPD", 6.0, "/ws/chat") for i in range(80)]
+    with open_database(dsn) as database:
+        migrate(database)
+        database.insert_rows("handshakes", rows)
+    return dsn
+
+
 @pytest.fixture
 def changed_store(tmp_path: Path) -> Callable[[int], str]:
     """Makes a store in which a delay was replaced by a gate, behind which so many messages came too early."""

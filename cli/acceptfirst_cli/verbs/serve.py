@@ -10,12 +10,20 @@ import pathlib
 import urllib.parse
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
 
 from acceptfirst_cli.configuration import TOKEN_VARIABLE, reread_settings
 from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    optional_mail_settings,
+)
+from acceptfirst_cli.verbs import serve_options as options
 
 HTTP_PORT = 4318
 GRPC_PORT = 4317
@@ -30,87 +38,36 @@ logger = logging.getLogger(__name__)
 def run(
     context: typer.Context,
     *,
-    host: Annotated[str, typer.Option(envvar="ACCEPTFIRST_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(envvar="ACCEPTFIRST_PORT", min=0, max=65535, help="Port for OTLP/HTTP and the API.")
-    ] = HTTP_PORT,
-    grpc_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="ACCEPTFIRST_GRPC_PORT", min=0, max=65535, help="Port for OTLP/gRPC; 4317 where it is free."
-        ),
-    ] = None,
-    store: Annotated[
-        str,
-        typer.Option(
-            envvar="ACCEPTFIRST_STORE", help="Where to store: chdb:///path or clickhouse://user:password@host:8123."
-        ),
-    ] = "",
-    data_dir: Annotated[
-        pathlib.Path, typer.Option(envvar="ACCEPTFIRST_DATA_DIR", help="Holds the log and the store.")
-    ] = pathlib.Path(".acceptfirst"),
-    token_file: Annotated[
-        pathlib.Path | None,
-        typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
-    ] = None,
-    jobs: Annotated[
-        bool,
-        typer.Option(
-            "--jobs/--no-jobs",
-            envvar="ACCEPTFIRST_JOBS",
-            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
-        ),
-    ] = True,
-    automatic: Annotated[
-        bool,
-        typer.Option(
-            "--automatic",
-            envvar="ACCEPTFIRST_AUTOMATIC",
-            help="Try proposals and promote good canaries without asking.",
-        ),
-    ] = False,
-    canary_share: Annotated[
-        float,
-        typer.Option(
-            envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
-        ),
-    ] = 0.1,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", envvar="ACCEPTFIRST_INSECURE", help="Listen beyond this host without a token.")
-    ] = False,
-    tls_cert: Annotated[
-        pathlib.Path | None, typer.Option(envvar="ACCEPTFIRST_TLS_CERT", help="Certificate and chain, PEM: HTTPS.")
-    ] = None,
-    tls_key: Annotated[
-        pathlib.Path | None, typer.Option(envvar="ACCEPTFIRST_TLS_KEY", help="Key of the certificate, PEM.")
-    ] = None,
-    tls_client_ca: Annotated[
-        pathlib.Path | None,
-        typer.Option(envvar="ACCEPTFIRST_TLS_CLIENT_CA", help="Ask clients for a certificate signed by these, PEM."),
-    ] = None,
-    cors_origins: Annotated[
-        str, typer.Option(envvar="ACCEPTFIRST_CORS_ORIGINS", help="Web origins that may ask, with commas; * for any.")
-    ] = "",
-    rate_limit: Annotated[
-        float,
-        typer.Option(envvar="ACCEPTFIRST_RATE_LIMIT", min=0, help="Requests a second of one caller; 0: no limit."),
-    ] = 0.0,
-    forward_otlp: Annotated[
-        str,
-        typer.Option(envvar="ACCEPTFIRST_FORWARD_OTLP", help="URL that metrics, logs and copies of spans go to."),
-    ] = "",
-    log_level: Annotated[
-        str, typer.Option(envvar="ACCEPTFIRST_LOG_LEVEL", help="debug, info, warning or error.")
-    ] = "info",
-    log_format: Annotated[
-        str, typer.Option(envvar="ACCEPTFIRST_LOG_FORMAT", help="text, or json for one object a line.")
-    ] = "text",
+    host: options.Host = "127.0.0.1",
+    port: options.Port = HTTP_PORT,
+    grpc_port: options.GrpcPort = None,
+    store: options.Store = "",
+    data_dir: options.DataDir = pathlib.Path(".acceptfirst"),
+    token_file: options.TokenFile = None,
+    alerts_file: options.AlertsFile = None,
+    jobs: options.Jobs = True,
+    automatic: options.Automatic = False,
+    canary_share: options.CanaryShare = 0.1,
+    smtp: SmtpOption = "",
+    smtp_password_file: SmtpPasswordOption = None,
+    mail_from: MailFromOption = "",
+    mail_to: MailToOption = "",
+    insecure: options.Insecure = False,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    tls_client_ca: options.TlsClientCa = None,
+    cors_origins: options.CorsOrigins = "",
+    rate_limit: options.RateLimit = 0.0,
+    forward_otlp: options.ForwardOtlp = "",
+    log_level: options.LogLevel = "info",
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them.
 
     SIGTERM ends it within ten seconds, SIGHUP makes it read tokens, certificate and settings again.
     """
     values = {name: value for name, value in locals().items() if name != "context"}
+    mail = optional_mail_settings(smtp, smtp_password_file, mail_from, mail_to)
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
@@ -118,7 +75,7 @@ def run(
     values["grpc_port"] = _usable_grpc_port(grpc_port, host, port, server)
     settings = settings_from(values)
     extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
-        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share) if jobs else None
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share, mail) if jobs else None
     )
     _serve(server, settings, extension, lambda: _reread(context, settings.grpc_port))
 
@@ -156,6 +113,7 @@ def settings_from(values: Mapping[str, Any]) -> Any:
         forward_headers=_forward_headers(os.environ.get(FORWARD_HEADERS_VARIABLE, "")),
         log_level=values["log_level"],
         log_format=values["log_format"],
+        alerts_file=values["alerts_file"],
     )
 
 
