@@ -48,6 +48,7 @@ soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/
 
 endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away in every way, count what was lost
 	$(BIN)/python benchmarks/endurance.py
+	$(BIN)/python benchmarks/endurance_hostile.py
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md
