@@ -45,6 +45,7 @@ class Side:
         since: of the first handshake, as the store has it.
         until: of the last.
         counts: what happened.
+        is_held: whether messages were held until ready.
     """
 
     policy_version: str
@@ -52,6 +53,7 @@ class Side:
     since: str
     until: str
     counts: ArmCounts
+    is_held: bool
 
     @property
     def is_told(self) -> bool:
@@ -180,6 +182,7 @@ def _side(rows: Sequence[Row]) -> Side:
         since=min(str(row["first_seen"]) for row in rows),
         until=str(latest["last_seen"]),
         counts=ArmCounts.of(rows),
+        is_held=latest["gate"] == "hold",
     )
 
 

@@ -18,10 +18,14 @@ from typing import Any, Final
 
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst_analysis.canary import CanarySettings
+from acceptfirst_analysis.drift import drifts
+from acceptfirst_analysis.drift import to_document as drift_document
 from acceptfirst_analysis.loop import LoopSettings, look
 from acceptfirst_analysis.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
 from acceptfirst_analysis.report.gather import gather
+from acceptfirst_analysis.report.mail import render_mail
 from acceptfirst_analysis.report.render import render_html, render_json, render_markdown
+from acceptfirst_analysis.value import business_value
 from acceptfirst_analysis.verification import to_document as verification_document
 from acceptfirst_analysis.verification import verify
 from acceptfirst_cli.catalogues import usable_catalogue
@@ -32,7 +36,7 @@ from acceptfirst_store.errors import StoreError
 from acceptfirst_store.remote import RemoteStore
 from acceptfirst_store.results import to_json
 
-RENDERERS: Final = {"html": render_html, "md": render_markdown, "json": render_json}
+RENDERERS: Final = {"html": render_html, "md": render_markdown, "json": render_json, "email": render_mail}
 
 
 def answer_recommend(reader: StatementReader, question: Question) -> dict[str, Any]:
@@ -43,17 +47,22 @@ def answer_recommend(reader: StatementReader, question: Question) -> dict[str, A
 
 
 def answer_report(reader: StatementReader, question: Question) -> dict[str, Any]:
-    """The report as ``{"schema_version", "format", "text"}``."""
+    """The report as ``{"schema_version", "format", "text"}``; of a complete week in all its forms, to be kept."""
     now = datetime.now(UTC)
+    window = question.window(now)
     report = gather(
         reader,
         usable_catalogue(),
-        question.window(now),
+        window,
         now=now,
         environment=question.environment,
         settings=question.settings,
     )
-    return {"schema_version": 1, "format": question.format, "text": RENDERERS[question.format](report)}
+    answer: dict[str, Any] = {"schema_version": 1, "format": question.format, "week": window.week}
+    if window.provisional:
+        return {**answer, "text": RENDERERS[question.format](report)}
+    documents = {form: render(report) for form, render in RENDERERS.items()}
+    return {**answer, "text": documents[question.format], "documents": documents}
 
 
 def answer_verify(reader: StatementReader, question: Question) -> dict[str, Any]:
@@ -63,6 +72,19 @@ def answer_verify(reader: StatementReader, question: Question) -> dict[str, Any]
     latest = reader.statement_rows("policy_decisions", {"environment": question.environment})
     decisions = [{key: to_json(value) for key, value in row.items()} for row in latest]
     return verification_document(found, window, question.settings, decisions)
+
+
+def answer_drift(reader: StatementReader, question: Question) -> dict[str, Any]:
+    """What drifts from week to week, and what the latest deploys did."""
+    window = question.window(datetime.now(UTC))
+    return drift_document(*drifts(reader, window, environment=question.environment), window)
+
+
+def answer_value(reader: StatementReader, question: Question) -> dict[str, Any]:
+    """What the handshakes of a range meant for users."""
+    window = question.window(datetime.now(UTC))
+    found = business_value(reader, window, environment=question.environment, settings=question.settings)
+    return found.to_document()
 
 
 def answer_tune(reader: StatementReader, question: Question, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +103,8 @@ ANSWERS: Final[dict[str, Callable[[StatementReader, Question], dict[str, Any]]]]
     "recommend": answer_recommend,
     "report": answer_report,
     "verify": answer_verify,
+    "drift": answer_drift,
+    "value": answer_value,
 }
 
 
@@ -127,7 +151,7 @@ def main(arguments: list[str], request: str) -> dict[str, Any]:
 @contextmanager
 def _reader(asked: Mapping[str, Any]) -> Iterator[StatementReader]:
     if "dsn" not in asked:
-        yield RemoteStore(asked["url"], asked["token"] or None)
+        yield RemoteStore(asked["url"], asked["token"] or None, asked.get("certificate", ""))
         return
     with open_database(asked["dsn"]) as database:
         yield database

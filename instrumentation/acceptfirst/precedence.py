@@ -28,7 +28,7 @@ def is_observed(scope: Scope) -> bool:
 
 
 def _is_untouched(record: Connection) -> bool:
-    return record.state is State.INITIALIZING and not record.asgi_calls and not record.signature.text
+    return record.state is State.INITIALIZING and not record.asgi_calls and not record.signature
 
 
 def _withdraw(record: Connection) -> None:
@@ -36,7 +36,7 @@ def _withdraw(record: Connection) -> None:
     withdrawn: Any = getattr(record.observers, "withdrawn", None)
     if withdrawn is not None:
         withdrawn(record)
-    record._observers = _NOBODY  # noqa: SLF001 - nobody else may ever silence a record
+    record.observers = _NOBODY
     record.policy = replace(record.policy, routes={})  # a route's own policy could bring a gate of its own back
     record.readiness_mode, record.gate_mode = "auto", "observe"
 

@@ -21,9 +21,8 @@ from acceptfirst.diagnosis.sites import Site
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger
 from acceptfirst.live_evidence import NS_PER_MS, dwell_ms, idle_ms, since_ms
-from acceptfirst.observation import Observers, Steps, Transition, transitions_of
+from acceptfirst.observation import STEP, Observers, Steps, Transition, transitions_of
 from acceptfirst.policy import Policy
-from acceptfirst.signature import Signature
 from acceptfirst.unread import notable_unread_ms
 
 if TYPE_CHECKING:
@@ -46,12 +45,10 @@ class Record:
 
     __slots__ = (
         "_catalogue",
-        "_clock_ns",
         "_deadlines",
         "_innocent",
         "_lane",
         "_moved",
-        "_observers",
         "_reported",
         "_taken",
         "_told",
@@ -59,6 +56,7 @@ class Record:
         "_unconfirmed",
         "admitted",
         "asgi_calls",
+        "clock_ns",
         "close_code",
         "close_initiator",
         "coordinator",
@@ -79,6 +77,7 @@ class Record:
         "messages_sent",
         "metered",
         "moments",
+        "observers",
         "open_phases",
         "phases_ms",
         "phases_seen",
@@ -86,6 +85,7 @@ class Record:
         "readiness_mode",
         "ready_said",
         "receives_pending",
+        "run",
         "scope",
         "settled",
         "signature",
@@ -118,7 +118,7 @@ class Record:
         keeper: Keeper | None = None,
     ) -> None:
         self.started_ns = started_ns = time_ns()
-        self._clock_ns = started_ns - perf_counter_ns()  # what a monotonic time lacks to a Unix time
+        self.clock_ns = started_ns - perf_counter_ns()  # what a monotonic time lacks to a Unix time
         self.id = new_connection_id(started_ns)
         self.scope = scope
         self.policy = policy
@@ -132,7 +132,7 @@ class Record:
         self.state = _INITIALIZING
         self.metered = self.settled = False  # settled: nothing waits for messages, they are only counted
         self.unspoken = True  # the next message may have to be written down
-        self.signature = Signature()
+        self.signature = self.run = ""  # run: which of R and S stand in it since the last other letter
         self.steps: Steps = ()
         self._taken = 0  # how many of them the observers have
         self._told = True  # they know that there are some, or will be: ``opened`` told them
@@ -161,7 +161,7 @@ class Record:
         self.gate: Any = None
         self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
         self._catalogue = catalogue
-        self._observers = observers
+        self.observers = observers  # who is told about this connection
         self._deadlines = deadlines
         self._reported: frozenset[str] = _NOTHING
         self._lane: Lane | None = None  # where it waits for the one deadline that it has at a time
@@ -174,13 +174,13 @@ class Record:
 
     def now_ns(self) -> int:
         """Unix nanoseconds that never run backwards within this connection, whatever the wall clock does."""
-        return self._clock_ns + perf_counter_ns()
+        return self.clock_ns + perf_counter_ns()
 
     @property
     def last_frame_ns(self) -> int:
         """When the last frame went either way, accept included; 0 where none has."""
         frame_ns = self.last_frame_monotonic_ns
-        return frame_ns and self._clock_ns + frame_ns
+        return frame_ns and self.clock_ns + frame_ns
 
     def since_ms(self, letter: str, until_ns: int) -> float | None:
         """Milliseconds from the first event of this letter, ``None`` where there was none."""
@@ -196,9 +196,7 @@ class Record:
     @property
     def outcome(self) -> str:
         """How the handshake ended, or ``open``."""
-        if "G" in self.moments:
-            return "ready"
-        return _OUTCOMES[self.steps[-2]] if self.state in _ENDED else "open"
+        return outcome_of(self.steps)
 
     @property
     def attempt(self) -> int:
@@ -209,10 +207,7 @@ class Record:
     @property
     def route(self) -> str:
         """The route's template (``/ws/{room}``), empty where the framework tells none: a path may hold secrets."""
-        route = self.scope.get("route")
-        if route is None and "path_template" not in self.scope:
-            return ""
-        return str(getattr(route, "path", "") or self.scope.get("path_template") or "")
+        return route_of(self.scope)
 
     # -- what it means ------------------------------------------------------------------------------------------------
 
@@ -242,22 +237,17 @@ class Record:
 
     def evidence(self) -> Evidence:
         """What this connection has shown so far."""
-        return Evidence(self.signature.text, **{name: getattr(self, name) for name in EVIDENCE_FIELDS})
+        return Evidence(self.signature, **{name: getattr(self, name) for name in EVIDENCE_FIELDS})
 
     def patterns_now(self) -> tuple[Pattern, ...]:
         """The patterns that the events so far show."""
-        return self._catalogue.shown(self.signature.text, self)
+        return self._catalogue.match(self)
 
     def describe_down(self) -> str:
         """Which dependencies are down, since when and why, in words; empty where none is or none is declared."""
         return "" if self.dependencies is None else str(self.dependencies.describe_down())
 
     # -- who is told, and of what else --------------------------------------------------------------------------------
-
-    @property
-    def observers(self) -> Observers:
-        """Who is told about this connection."""
-        return self._observers
 
     def on_move(self, callback: Callable[[], None]) -> None:
         """Call back after each further transition; the callback must not raise."""
@@ -267,6 +257,21 @@ class Record:
         """Keep where in the application's code the first event of this letter came from."""
         if letter not in self.sites:
             self.sites = {**self.sites, letter: site}
+
+
+def outcome_of(steps: Steps) -> str:
+    """How the handshake ended whose transitions these are, or ``open``."""
+    if State.READY_FOR_MESSAGES in steps:
+        return "ready"
+    return _OUTCOMES[steps[-2]] if steps and steps[-STEP] in _ENDED else "open"
+
+
+def route_of(scope: Scope) -> str:
+    """The route's template that a framework has left in a scope, empty where there is none."""
+    route = scope.get("route")
+    if route is None and "path_template" not in scope:
+        return ""
+    return str(getattr(route, "path", "") or scope.get("path_template") or "")
 
 
 _INITIALIZING: Final = State.INITIALIZING

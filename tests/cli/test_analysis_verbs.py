@@ -217,7 +217,16 @@ def test_verify_says_whether_the_change_worked(
     assert (row[head.index("late before")], row[head.index("late after")]) == ("60 of 200", f"{early} of 200")
 
 
+@pytest.mark.parametrize(("job", "key"), [("drift", "deploys"), ("value", "weeks")])
+def test_serve_answers_what_the_report_asks(serve_url: str, job: str, key: str) -> None:
+    """What drifts, and what it meant for users: a document each."""
+    question = {"week": "2026-W47", "environment": "production"}
+    answer = httpx.post(f"{serve_url}/api/v1/jobs/{job}", json=question, timeout=100, trust_env=False)
+    assert (answer.status_code, answer.json()["schema_version"]) == (200, 1)
+    assert key in answer.json()
+
+
 def test_verify_asks_a_running_serve(acceptfirst: Run, serve_url: str) -> None:
     """The same answer over HTTP."""
     ended = acceptfirst("verify", "--url", serve_url, "--json")
-    assert (ended.code, json.loads(ended.out)["decisions"]) == (4, [])
+    assert (ended.code, json.loads(ended.out)["changes"]) == (4, [])

@@ -12,6 +12,7 @@ from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.lifecycle import Trigger
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
 from acceptfirst.observation import STEP, Violation
+from acceptfirst.record import outcome_of, route_of
 from acceptfirst.signature import SIGNATURE_VERSION
 from acceptfirst.unread import notable_unread_ms
 
@@ -44,7 +45,6 @@ class Settled:
         "_delay_applied_ms",
         "_error_type",
         "_gate_mode",
-        "_outcome",
         "_policy",
         "_readiness_mode",
         "_route",
@@ -61,15 +61,14 @@ class Settled:
     def __init__(self, connection: Connection, weight: float) -> None:
         self._connection_id = connection.id
         self._policy = connection.policy
-        self._route = connection.route
+        self._route = route_of(connection.scope)
         self._readiness_mode = connection.readiness_mode
         self._gate_mode = connection.gate_mode
-        self._attempt = connection.attempt
+        self._attempt = 0 if connection.coordinator is None else connection.attempt
         self._user_hash = connection.user_hash
         self._weight = weight
         self._started_ns = connection.started_ns
         self._delay_applied_ms = connection.delay_applied_ms
-        self._outcome = connection.outcome
         self._error_type = connection.error_type
         self._spelt: Attributes | None = None
         self.handshake_started_ns = connection.moments.get("C", connection.started_ns)
@@ -128,11 +127,11 @@ class Settled:
     @property
     def handshake_failed(self) -> bool:
         """Whether the handshake's span has the status ERROR."""
-        return self._outcome in _FAILED_OUTCOMES
+        return outcome_of(self.steps) in _FAILED_OUTCOMES
 
     def handshake(self) -> Attributes:
         """The attributes of the handshake's span."""
-        attributes = {**self.common(), "acceptfirst.handshake.outcome": self._outcome}
+        attributes = {**self.common(), "acceptfirst.handshake.outcome": outcome_of(self.steps)}
         if self.handshake_failed and self._error_type is not None:
             attributes["error.type"] = self._error_type
         return attributes
@@ -146,7 +145,7 @@ class Settled:
             "acceptfirst.pattern.type": violation.pattern.name,
             "acceptfirst.pattern.severity": violation.pattern.severity,
             "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
-            "acceptfirst.signature": connection.signature.text,
+            "acceptfirst.signature": connection.signature,
             "acceptfirst.signature.version": SIGNATURE_VERSION,
             "error.type": violation.pattern.name,
         }
@@ -174,9 +173,9 @@ def closing(connection: Connection) -> Closing:
     """Take the values of a connection that is finished."""
     return _closing(
         (
-            connection.signature.text,
+            connection.signature,
             connection.moments.copy(),
-            connection.last_frame_ns,
+            connection.last_frame_monotonic_ns and connection.clock_ns + connection.last_frame_monotonic_ns,
             connection.close_code,
             connection.close_initiator,
             connection.messages_received,

@@ -7,7 +7,6 @@ given ``start_span`` and ``end`` with explicit times.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
@@ -114,7 +113,7 @@ class ProcessorWriter:
         state: ConnectionTrace = connection.trace
         settled = Settled(connection, state.weight)
         settled.identity = state.identity or self._identity(connection)
-        kinds, end = self._kinds, self._end
+        kinds, end = self._kinds, self._provider._active_span_processor.on_end  # noqa: SLF001 - the SDK has no public way in for a finished span
         new, transition = kinds.new_span, kinds.FinishedSpan
         for number in numbers:
             span = new(transition)
@@ -134,17 +133,12 @@ class ProcessorWriter:
         settled.identity = state.identity or self._identity(connection)
         span.number = TRANSITIONS_MAX + state.violations
         span.violation = ((violation.caused_ns, violation.at_ns), settled.violation(connection, violation))
-        self._end(span)
+        self._provider._active_span_processor.on_end(span)  # noqa: SLF001 - as above
 
     def identity(self, connection: Connection) -> SpanContext:
         """See ``Writer``."""
         identity: SpanContext = (connection.trace.identity or self._identity(connection)).context(0)
         return identity
-
-    @property
-    def _end(self) -> Callable[[Any], None]:
-        end: Callable[[Any], None] = self._provider._active_span_processor.on_end  # noqa: SLF001 - the SDK has no public way in for a finished span
-        return end
 
     def _identity(self, connection: Connection) -> Any:
         parent, links = _parent(connection)

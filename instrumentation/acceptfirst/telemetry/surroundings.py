@@ -75,7 +75,8 @@ class _Known:
     def __init__(self) -> None:
         self._of: tuple[TextMapPropagator | None, frozenset[bytes]] = (None, frozenset())
 
-    def __call__(self, propagator: TextMapPropagator) -> frozenset[bytes]:
+    def of(self, propagator: TextMapPropagator) -> frozenset[bytes]:
+        """Their names, in lower case."""
         if self._of[0] is not propagator:
             fields = frozenset(field.lower().encode("latin-1") for field in propagator.fields)
             self._of = (propagator, fields | _B3)
@@ -90,7 +91,7 @@ def _remote_context(scope: Scope) -> SpanContext | None:
     """What the propagator in force makes of the headers; baggage is read by whoever attaches it, not here."""
     try:
         propagator = propagate.get_global_textmap()
-        if _known(propagator).isdisjoint(map(_NAME_OF, scope.get("headers", ()))):
+        if _known.of(propagator).isdisjoint(map(_NAME_OF, scope.get("headers", ()))):
             return None
         extracted = propagator.extract(scope, Context(), getter=_headers)
     except Exception as error:  # noqa: BLE001 - a propagator of the user's that fails must not cost the spans
