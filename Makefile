@@ -42,6 +42,7 @@ bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
 	$(BIN)/python benchmarks/bench_memory.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/bench_collector.py --write docs/benchmarks-collector.md
 
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
