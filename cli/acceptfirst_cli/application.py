@@ -26,6 +26,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
     "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
     "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
+    "alerts": ("acceptfirst_cli.verbs.alerts:app", "List alerts, check a range in a pipeline, try the receivers."),
+    "dashboards": ("acceptfirst_cli.verbs.dashboards:app", "Write Grafana's boards and alert rules, and check them."),
     "db": ("acceptfirst_cli.verbs.db:app", "Migrate the store, see what it takes, erase from it."),
     "simulate": ("acceptfirst_cli.verbs.simulate:run", "Make labelled handshakes, to try analyses and policies on."),
     "config": ("acceptfirst_cli.verbs.config:app", "Show settings and where each came from; check a file."),

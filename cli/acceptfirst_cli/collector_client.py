@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -39,15 +38,7 @@ class CollectorClient:
                 "expected a running serve, but there is none here; start one, or give --url", ExitCode.UNREACHABLE
             )
         self.url = source.url
-        headers = {"Authorization": f"Bearer {source.token}"} if source.token else {}
-        # A collector is a neighbour: a proxy that the environment names for the web would not find it.
-        self._client = httpx.Client(
-            base_url=source.url,
-            headers=headers,
-            timeout=PATIENCE_S,
-            trust_env=False,
-            verify=ssl.create_default_context(),
-        )
+        self._client = source.http_client(PATIENCE_S)
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Read a JSON document.

@@ -130,6 +130,26 @@ def settings_in_force(command: Any, context: Any, file: ConfigurationFile) -> li
     return [*found, Setting("token", shown("token", token), origin, TOKEN_VARIABLE if token else "")]
 
 
+def reread_settings(context: Any) -> dict[str, Any]:
+    """The values of a running command's options, with what its file says now; flags and environment still hold.
+
+    Args:
+        context: of the command, as it was started.
+
+    Raises:
+        CommandError: a usage error: the file can't be read, or has a mistake.
+    """
+    started = context.find_root().obj
+    file = read_file(started.path if isinstance(started, ConfigurationFile) else None)
+    require_valid(file, context.command)
+    values = dict(context.params)
+    for option in settings_of(context.command):
+        if _ORIGINS.get(getattr(context.get_parameter_source(option.name), "name", "")) in {"file", "default"}:
+            given = file.values.get(option.name, option.default)
+            values[option.name] = option.process_value(context, given) if given is not None else None
+    return values
+
+
 def shown(name: str, value: Any) -> Any:
     """A value as it may be shown: a token not at all, an address without its password, a path as text."""
     if name == "token":

@@ -74,8 +74,10 @@ class CollectorHost:
         return self._services.job_history
 
     def worker_request(self) -> dict[str, Any]:
-        """The URL and the token."""
-        return {"url": self._services.url, "token": self._services.settings.token}
+        """The URL, this process's own token, and the certificate to believe."""
+        tls = self._services.settings.tls
+        certificate = "" if tls is None else str(tls.certificate)
+        return {"url": self._services.url, "token": self._services.tokens.internal, "certificate": certificate}
 
     def stored_through(self) -> int | None:
         """How far the writer has got in the log."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import httpx
 import typer
@@ -50,6 +51,18 @@ class Source:
     dsn: str = ""
     url: str = ""
     token: str = field(default="", repr=False)
+    certificate: str = ""
+
+    def http_client(self, timeout_s: float) -> httpx.Client:
+        """A client for the collector at ``url``, with its token.
+
+        Raises:
+            CommandError: the certificate of the serve here can't be read.
+        """
+        trust: Any = importlib.import_module("acceptfirst_store.remote").trusting(self.certificate)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        # A collector is a neighbour: a proxy that the environment names for the web would not find it.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trust)
 
     def classify(self, question: Question) -> dict[str, Any]:
         """Classify, here or there."""
@@ -103,6 +116,40 @@ class Source:
         with self._database() as database:
             return self._work("verify", database, question)
 
+    def alerts(self, filters: Mapping[str, Any], settings: Any) -> dict[str, Any]:
+        """The alerts that are remembered, here or there.
+
+        Args:
+            filters: those of ``GET /api/v1/alerts``.
+            settings: the alerts file's, for a store; a collector has its own.
+        """
+        if self.url:
+            return self._request("GET", f"alerts?{urlencode(filters)}", None, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        with self._database() as database:
+            listed: dict[str, Any] = answers.alerts_document(database, filters, settings)
+            return listed
+
+    def check_alerts(self, question: Question, settings: Any) -> dict[str, Any]:
+        """Which alert rules held, looked up here or there; arguments as in ``alerts``."""
+        if self.url:
+            wanted = {name: getattr(question, name) for name in ("environment", "since", "until", "week")}
+            return self._request("POST", "jobs/alerts", {"check": True, **wanted}, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        with self._database() as database:
+            importlib.import_module("acceptfirst_store.rollup").refresh_rollup(database)
+            checked: dict[str, Any] = _asked(answers.check_document)(database, question, settings)
+            return checked
+
+    @contextmanager
+    def reader(self) -> Iterator[Any]:
+        """Whoever runs named statements: the store, open, or a running collector."""
+        if self.url:
+            yield importlib.import_module("acceptfirst_store.remote").RemoteStore(self.url, self.token or None)
+            return
+        with self._database() as database:
+            yield database
+
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
         return answer
@@ -127,11 +174,9 @@ class Source:
         return self._request("POST", f"jobs/{job}", question.to_json(), JOB_SECONDS_MAX)
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None, seconds_max: float) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            # A collector is a neighbour: a proxy that the environment names for the web would not find it.
-            with httpx.Client(timeout=seconds_max, trust_env=False) as client:
-                response = client.request(method, f"{self.url}/api/v1/{path}", json=body, headers=headers)
+            with self.http_client(seconds_max) as client:
+                response = client.request(method, f"/api/v1/{path}", json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(f"nothing answers at {self.url}: {error}", ExitCode.UNREACHABLE) from error
         return _answered(self.url, response)
@@ -150,8 +195,9 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
         return Source(url=url.rstrip("/"), token=token)
     if store:
         return Source(dsn=store)
-    if running := _running_url(_data_dir() / "serve.json"):
-        return Source(url=running, token=token)
+    url, certificate = _running(_data_dir() / "serve.json")
+    if url:
+        return Source(url=url, token=token, certificate=certificate)
     return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
 
 
@@ -197,11 +243,13 @@ def _answered(url: str, response: httpx.Response) -> dict[str, Any]:
     raise CommandError(f"{url} answered {response.status_code}: {message}", code)
 
 
-def _running_url(path: Path) -> str:
+def _running(path: Path) -> tuple[str, str]:
+    """The URL of the serve here, and the certificate to believe it by; empty where there is none."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # nobody serves here, or somebody else's file: then it is the store that is asked
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return str(document["url"]), str(document.get("certificate", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", ""  # nobody serves here, or somebody else's file: then it is the store that is asked
 
 
 def token_in(path: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""Runs jobs at their times: one after the other, never two at once, and once for whatever was missed.
+"""Runs jobs at their times: one after the other in each lane, and once for whatever was missed.
 
 When a job last succeeded is kept in the store, so a process that was away for a weekend makes up for it with one run a
 job. A job that failed is tried again after ``RETRY_SECONDS`` without waiting for its next time.
@@ -47,11 +47,13 @@ class Duty:
         cron: minutes, hours, days, months and days of the week, in UTC.
         run: does it; says how far it is by what it is given. Gives what came of it (``message``, and whatever else is
             worth keeping), or ``None`` where there was nothing to do, which is not written down.
+        lane: duties of one lane wait for each other; a lane of its own is for what can't wait behind a report.
     """
 
     name: str
     cron: str
     run: Callable[[Say], Result | None]
+    lane: str = "default"
 
 
 @dataclasses.dataclass(slots=True)
@@ -88,7 +90,7 @@ class Timetable:
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             daemon=True,
-            executors={"default": ThreadPoolExecutor(1)},
+            executors={"default": ThreadPoolExecutor(1), **{duty.lane: ThreadPoolExecutor(1) for duty in duties}},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 
@@ -100,8 +102,9 @@ class Timetable:
         now = datetime.now(UTC)
         for duty in self._duties.values():
             trigger = CronTrigger.from_crontab(duty.cron, timezone=UTC)
+            first_run = self._first_run(duty, trigger, now)
             self._scheduler.add_job(
-                self._run, trigger, args=(duty,), id=duty.name, next_run_time=self._first_run(duty, trigger, now)
+                self._run, trigger, args=(duty,), id=duty.name, next_run_time=first_run, executor=duty.lane
             )
         self._scheduler.start()
 

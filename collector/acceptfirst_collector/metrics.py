@@ -34,6 +34,7 @@ REASONS = {
     503: "unavailable",
 }
 TRANSPORTS = ("http", "grpc")
+FORWARD_REASONS = ("full", "refused", "late", "stopped")
 
 Sample = tuple[str, str, float]
 
@@ -51,6 +52,10 @@ class CollectorMetrics:
         self.store_insert = self._histogram(
             "store_insert_seconds", "Inserting a batch, failed attempts too.", INSERT_BUCKETS_S
         )
+        self.forwarded = self._counter("forwarded", "Requests that the receiver behind took.")
+        self.forward_dropped = self._counter("forward_dropped", "Copies of requests that it did not get.", ("reason",))
+        for reason in FORWARD_REASONS:
+            self.forward_dropped.labels(reason)
         for transport in TRANSPORTS:  # a series that begins at 0 is one whose first increase is seen
             self._accepted.labels(transport)
             for reason in (*REASONS.values(), "other"):

@@ -50,6 +50,7 @@ def _gauges(services: Services) -> list[Sample]:
     figures = services.store_watch.figures()
     age_seconds = figures.age_seconds(dt.datetime.now(dt.UTC))
     log = services.log
+    forwarder = services.forwarder
     known: list[tuple[str, str, float | None]] = [
         ("backlog_bytes", "Bytes in the log that are not in the store yet.", log.backlog_bytes),
         ("backlog_requests", "Requests in the log that are not in the store yet.", log.backlog_requests),
@@ -64,6 +65,11 @@ def _gauges(services: Services) -> list[Sample]:
         ("store_reachable", "1 if the store answered when it was asked last.", figures.reachable),
         ("store_bytes", "Size of all tables on disk, compressed.", figures.bytes_on_disk),
         ("data_age_seconds", "Age of the newest stored span.", age_seconds),
+        (
+            "forward_queue_bytes",
+            "Copies that wait to be passed on.",
+            None if forwarder is None else forwarder.queue_bytes,
+        ),
         ("start_time_seconds", "When the collector started, seconds since 1970.", services.started_at.timestamp()),
     ]
     return [(name, text, float(value)) for name, text, value in known if value is not None]

@@ -7,10 +7,14 @@ could not be drained in time waits in the log for the next start.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 
+from acceptfirst_collector.access.limits import ByteHold, Places, RateLimit
+from acceptfirst_collector.access.tokens import TokenKeeper
 from acceptfirst_collector.figures import StoreWatch
+from acceptfirst_collector.forward import Forwarder
 from acceptfirst_collector.job_history import JobHistory
 from acceptfirst_collector.log.request_log import RequestLog
 from acceptfirst_collector.metrics import CollectorMetrics
@@ -24,6 +28,9 @@ from acceptfirst_store.errors import StoreError, StoreUnreachable
 from acceptfirst_store.lock import StoreLock
 from acceptfirst_store.migrations import migrate
 
+#: Settings that a running collector takes over when it is told to reload.
+CHANGEABLE = frozenset({"log_level", "log_format", "rate_per_second"})
+
 logger = logging.getLogger(__name__)
 
 
@@ -36,14 +43,22 @@ class Services:
     Raises:
         StoreHeld: another process uses the data directory or the embedded store.
         StoreError: the store or the data directory can't be used.
+        TokenFileError: the token file can't be used.
     """
 
     def __init__(self, settings: CollectorSettings) -> None:
         self.settings = settings
+        self.tokens = TokenKeeper(settings.token, settings.token_file)
+        self.rate = RateLimit(settings.rate_per_second)
+        self.places = Places(settings.reads_max)
+        self.hold = ByteHold(settings.held_bytes_max)
         self.url = ""
         self.started_at = dt.datetime.now(dt.UTC)
         self.metrics = CollectorMetrics()
         self.job_history = JobHistory()
+        self.forwarder = (
+            Forwarder(settings.forward_otlp, settings.forward_headers, self.metrics) if settings.forward_otlp else None
+        )
         self._log_lock = StoreLock(settings.log_dir)
         try:
             self.database = open_database(settings.store_address)
@@ -75,6 +90,17 @@ class Services:
         except StoreError as error:
             return str(error)
         return ""
+
+    def apply(self, settings: CollectorSettings) -> None:
+        """Take over what can change while it runs, and say what can't."""
+        self.rate.per_second = settings.rate_per_second
+        fixed = [
+            field.name
+            for field in dataclasses.fields(settings)
+            if field.name not in CHANGEABLE and getattr(settings, field.name) != getattr(self.settings, field.name)
+        ]
+        if fixed:
+            logger.warning("these hold after a restart: %s", ", ".join(fixed))
 
     def close(self) -> None:
         """Drain and close, in order; safe to call once only."""

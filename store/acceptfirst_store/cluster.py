@@ -94,8 +94,7 @@ def _altered(name: str, change: str, on: str) -> list[str]:
         return [f"ALTER TABLE acceptfirst.{name} {on} {query}"]
     of_replicas = change.replace("non_replicated_deduplication_window", "replicated_deduplication_window")
     statements = [f"ALTER TABLE {local(name)} {on} {of_replicas}"]
-    if change.startswith(("ADD COLUMN", "DROP COLUMN")):
-        # What spreads has the columns too, but neither defaults that it computes, nor codecs, indexes or settings.
-        bare = re.sub(r"\s+(?:DEFAULT|CODEC)\b.*", "", change, flags=re.DOTALL)
-        statements.append(f"ALTER TABLE acceptfirst.{name} {on} {bare}")
+    if change.startswith(("ADD COLUMN", "MODIFY COLUMN", "DROP COLUMN")):
+        # An insert fills in the defaults of what it names, which is the table that spreads.
+        statements.append(f"ALTER TABLE acceptfirst.{name} {on} {change}")
     return statements

@@ -66,6 +66,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return dsn
 
 
+@pytest.fixture(scope="session")
+def outage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The DSN of a store in which a third of 120 connections failed, within two minutes."""
+    dsn = f"chdb://{tmp_path_factory.mktemp('outage')}/db"
+    rows = [handshake(i, "CE", None, "/ws/chat") | {"ended_by": "exception"} for i in range(40)]
+    rows += [handshake(40 + i, "CAGRSPD", 6.0, "/ws/chat") for i in range(80)]
+    with open_database(dsn) as database:
+        migrate(database)
+        database.insert_rows("handshakes", rows)
+    return dsn
+
+
 @pytest.fixture
 def changed_store(tmp_path: Path) -> Callable[[int], str]:
     """Makes a store in which a delay was replaced by a gate, behind which so many messages came too early."""
@@ -144,6 +156,16 @@ def serve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running ``acceptfirst serve`` with the same history; ended by its own process id."""
     data_dir = tmp_path_factory.mktemp("serve") / "data"
     fill(f"chdb://{data_dir}/db")
+    yield from _serving(data_dir)
+
+
+@pytest.fixture(scope="session")
+def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running ``acceptfirst serve`` without a history, for handshakes that happen now."""
+    yield from _serving(tmp_path_factory.mktemp("live") / "data")
+
+
+def _serving(data_dir: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--no-jobs", "--port", "0"]
     command += ["--data-dir", str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_clean_environment()) as process:

@@ -131,14 +131,14 @@ def test_serve_rolls_back_a_canary_that_harms_however_often_it_is_killed(tmp_pat
 
 
 def test_serve_does_its_jobs_and_shows_them(tmp_path: Path) -> None:
-    """Four, each with its times; what came in is classified and recommended from without anybody asking."""
+    """Five, each with its times; what came in is classified and recommended from without anybody asking."""
     with_canary(tmp_path, early=0)
     with serving(tmp_path) as (url, _):
         until(lambda: all(job(url, name)["last"]["outcome"] == "ok" for name in ("classify", "recommend")))
         answer = httpx.get(f"{url}/api/v1/jobs", trust_env=False).json()
         stored = httpx.get(f"{url}/api/v1/recommendations", trust_env=False).json()["recommendations"]
     assert answer["schema_version"] == 1
-    assert [row["job"] for row in answer["jobs"]] == ["classify", "tune", "recommend", "report"]
+    assert [row["job"] for row in answer["jobs"]] == ["classify", "tune", "recommend", "report", "alerts"]
     assert {row["route"] for row in stored} == {"/ws"}
 
 

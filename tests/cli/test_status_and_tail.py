@@ -62,9 +62,9 @@ def shown(acceptfirst: Callable[..., Any], url: str, connection: str, *arguments
     return []
 
 
-def test_status_shows_a_serve_that_is_well(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+def test_status_shows_a_serve_that_is_well(acceptfirst: Callable[..., Any], live_url: str) -> None:
     """Exit code 0, every part of the document."""
-    ended = acceptfirst("status", "--url", serve_url, "--json")
+    ended = acceptfirst("status", "--url", live_url, "--json")
     document = json.loads(ended.out)
     assert (ended.code, document["schema_version"], document["trouble"]) == (0, 1, "")
     assert document["store"]["reachable"]
@@ -77,25 +77,25 @@ def test_status_shows_a_serve_that_is_well(acceptfirst: Callable[..., Any], serv
     ]
 
 
-def test_status_counts_an_open_handshake(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+def test_status_counts_an_open_handshake(acceptfirst: Callable[..., Any], live_url: str) -> None:
     """One that is connected and not ready, with since when."""
-    connection = export(serve_url, "/status-open", steps=2)
-    assert shown(acceptfirst, serve_url, connection, "--outcome", "open")
-    document = json.loads(acceptfirst("status", "--url", serve_url, "--json").out)
+    connection = export(live_url, "/status-open", steps=2)
+    assert shown(acceptfirst, live_url, connection, "--outcome", "open")
+    document = json.loads(acceptfirst("status", "--url", live_url, "--json").out)
     assert document["handshakes"]["open"] >= 1
     assert document["handshakes"]["oldest_open_at"]
 
 
-def test_status_names_the_last_job(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+def test_status_names_the_last_job(acceptfirst: Callable[..., Any], live_url: str) -> None:
     """What ran, and how it ended."""
-    assert acceptfirst("classify", "--url", serve_url).code == 0
-    jobs = json.loads(acceptfirst("status", "--url", serve_url, "--json").out)["jobs"]
+    assert acceptfirst("classify", "--url", live_url).code == 0
+    jobs = json.loads(acceptfirst("status", "--url", live_url, "--json").out)["jobs"]
     assert [(job["job"], job["state"]) for job in jobs if job["job"] == "classify"] == [("classify", "done")]
 
 
-def test_status_is_readable_without_colours(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+def test_status_is_readable_without_colours(acceptfirst: Callable[..., Any], live_url: str) -> None:
     """A line each, tab-separated, in a pipe."""
-    lines = acceptfirst("status", "--url", serve_url).out.splitlines()
+    lines = acceptfirst("status", "--url", live_url).out.splitlines()
     assert "state\t✔ takes requests" in lines
     assert any(line.startswith("backlog\t") for line in lines)
     assert "policies" in lines
@@ -110,12 +110,12 @@ def test_verb_ends_with_5_when_nothing_runs(acceptfirst: Callable[..., Any], ver
     assert "nothing answers at http://127.0.0.1:1" in nobody.err
 
 
-def test_tail_shows_a_handshake_with_its_outcome(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+def test_tail_shows_a_handshake_with_its_outcome(acceptfirst: Callable[..., Any], live_url: str) -> None:
     """As NDJSON with a schema version, and as a line for people."""
-    connection = export(serve_url, "/tail")
-    [row] = shown(acceptfirst, serve_url, connection)
+    connection = export(live_url, "/tail")
+    [row] = shown(acceptfirst, live_url, connection)
     assert (row["schema_version"], row["outcome"], row["route"], row["ready_ns"]) == (1, "ready", "/tail", 10_000_000)
-    text = acceptfirst("tail", "--url", serve_url, "--no-follow", "--route", "/tail").out
+    text = acceptfirst("tail", "--url", live_url, "--no-follow", "--route", "/tail").out
     assert "✔ ready\ttesting\tlive /tail\tready 10.0 ms" in text
 
 
@@ -133,35 +133,35 @@ def test_tail_shows_a_handshake_with_its_outcome(acceptfirst: Callable[..., Any]
     ],
 )
 def test_tail_shows_only_what_is_asked_for(
-    acceptfirst: Callable[..., Any], serve_url: str, arguments: tuple[str, ...], is_shown: bool
+    acceptfirst: Callable[..., Any], live_url: str, arguments: tuple[str, ...], is_shown: bool
 ) -> None:
     """Each filter, met and not met."""
-    connection = export(serve_url, "/filters")
-    assert shown(acceptfirst, serve_url, connection)
-    ended = acceptfirst("tail", "--url", serve_url, "--no-follow", "--json", *arguments)
+    connection = export(live_url, "/filters")
+    assert shown(acceptfirst, live_url, connection)
+    ended = acceptfirst("tail", "--url", live_url, "--no-follow", "--json", *arguments)
     assert (connection in ended.out) is is_shown
 
 
-def test_tail_refuses_an_outcome_that_there_is_not(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+def test_tail_refuses_an_outcome_that_there_is_not(acceptfirst: Callable[..., Any], live_url: str) -> None:
     """A usage error that names those there are."""
-    ended = acceptfirst("tail", "--url", serve_url, "--outcome", "good")
+    ended = acceptfirst("tail", "--url", live_url, "--outcome", "good")
     assert ended.code == 2
     assert "ready, rejected" in ended.err
 
 
 @pytest.fixture
-def following(serve_url: str) -> Iterator[subprocess.Popen[str]]:
+def following(live_url: str) -> Iterator[subprocess.Popen[str]]:
     """A ``tail`` that goes on, as a process."""
-    command = [sys.executable, "-m", "acceptfirst_cli", "tail", "--url", serve_url, "--json", "--interval", "0.1"]
+    command = [sys.executable, "-m", "acceptfirst_cli", "tail", "--url", live_url, "--json", "--interval", "0.1"]
     command += ["--route", "/followed"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 
 
-def test_tail_follows_until_it_is_interrupted(following: subprocess.Popen[str], serve_url: str) -> None:
+def test_tail_follows_until_it_is_interrupted(following: subprocess.Popen[str], live_url: str) -> None:
     """A handshake that comes later is shown at once; Ctrl-C ends with 130."""
-    connection = export(serve_url, "/followed")
+    connection = export(live_url, "/followed")
     assert following.stdout is not None
     outcomes: list[str] = []
     while not outcomes or outcomes[-1] != "ready":

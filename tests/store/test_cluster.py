@@ -72,14 +72,15 @@ def test_views_read_their_own_node_and_write_to_all() -> None:
         assert not re.search(r"TO acceptfirst\.\w+_local", sql)
 
 
-def test_a_column_is_added_to_both_tables_and_an_index_to_one() -> None:
-    """What spreads knows columns, but neither defaults nor indexes."""
-    added = clustered("ALTER TABLE acceptfirst.x ADD COLUMN IF NOT EXISTS y UInt8 DEFAULT 1 CODEC(ZSTD(1))", "c")
-    assert added == [
-        "ALTER TABLE acceptfirst.x_local ON CLUSTER 'c' ADD COLUMN IF NOT EXISTS y UInt8 DEFAULT 1 CODEC(ZSTD(1))",
-        "ALTER TABLE acceptfirst.x ON CLUSTER 'c' ADD COLUMN IF NOT EXISTS y UInt8",
-    ]
-    assert len(clustered("ALTER TABLE acceptfirst.x ADD INDEX IF NOT EXISTS i y TYPE minmax", "c")) == 1
+def test_columns_and_their_defaults_are_changed_in_both_tables_and_indexes_in_one() -> None:
+    """An insert fills in the defaults of the table that it names; only what stores has indexes and parts."""
+    for change in ("ADD COLUMN IF NOT EXISTS y UInt8 DEFAULT 1", "MODIFY COLUMN y DEFAULT now()"):
+        assert clustered(f"ALTER TABLE acceptfirst.x {change}", "c") == [
+            f"ALTER TABLE acceptfirst.x_local ON CLUSTER 'c' {change}",
+            f"ALTER TABLE acceptfirst.x ON CLUSTER 'c' {change}",
+        ]
+    for change in ("ADD INDEX IF NOT EXISTS i y TYPE minmax", "MATERIALIZE COLUMN y"):
+        assert len(clustered(f"ALTER TABLE acceptfirst.x {change}", "c")) == 1
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE acceptfirst.x", "CREATE TABLE acceptfirst.x (a UInt8) ENGINE = Log"])
