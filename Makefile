@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .PHONY: help install demo test lint types unit bench bench-statistics endurance soak dashboards docs screenshots servers pythons clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 # pip older than 25.1 does not know dependency groups; the version of pip is pinned like all else.
 $(INSTALLED): pyproject.toml constraints.txt
