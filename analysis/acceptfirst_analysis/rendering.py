@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from acceptfirst_analysis.report import geometry, phrases
 from acceptfirst_analysis.report.cells import cell, spark
@@ -115,6 +115,9 @@ def guarded(name: str, draw: Callable[[], Markup]) -> Markup:
     except Exception as error:  # whatever it is, the reader wants the rest of the page
         logger.warning("%s can't be drawn", name, exc_info=error)
         what = told(f"{type(error).__name__}: {error}", ERROR_SHOWN_MAX)
-        return Markup('<p class="notice failed" role="note">This part cannot be drawn ({}): {}</p>').format(
-            escape(name.removesuffix(".html.j2")), what
-        )
+        return notice(name.removesuffix(".html.j2"), what)
+
+
+def notice(name: str, what: str) -> Markup:
+    """What stands in the place of a part that can't be drawn."""
+    return Markup('<p class="notice failed" role="note">This part cannot be drawn ({}): {}</p>').format(name, what)

@@ -11,8 +11,9 @@ from typing import Any, Final, Protocol
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst_analysis.window import BEGINNING, Window, week_before
 from acceptfirst_cli.hosts import JobHost
-from acceptfirst_cli.kept_reports import write_report
-from acceptfirst_cli.question import FORMATS, Question
+from acceptfirst_cli.kept_reports import ReportShelf
+from acceptfirst_cli.mail import MailSettings, send_report
+from acceptfirst_cli.question import Question
 from acceptfirst_cli.timetable import Duty, Result, Say
 
 LOOK_BACK: Final = timedelta(hours=26)
@@ -29,10 +30,12 @@ class DutySettings:
     Attributes:
         is_automatic: whether the loop tries its proposals and promotes good canaries without a person.
         share: of the connections that it tries them on.
+        mail: where the weekly report is sent; ``None`` for nowhere.
     """
 
     is_automatic: bool = False
     share: float = 0.1
+    mail: MailSettings | None = None
 
 
 class DoesJobs(Protocol):
@@ -67,7 +70,7 @@ def duties_of(jobs: DoesJobs, host: JobHost, settings: DutySettings) -> list[Dut
         Duty("classify", "* * * * *", _Classify(jobs, host)),
         Duty("tune", "* * * * *", _Tune(jobs, host, settings)),
         Duty("recommend", "20 * * * *", _Recommend(jobs, host)),
-        Duty("report", "40 1 * * mon", _Report(jobs, host)),
+        Duty("report", "40 1 * * mon", _Report(jobs, host, settings.mail)),
     ]
 
 
@@ -98,7 +101,7 @@ class _Tune:
     def __init__(self, jobs: DoesJobs, host: JobHost, settings: DutySettings) -> None:
         self._jobs = jobs
         self._host = host
-        self._options = dataclasses.asdict(settings)
+        self._options = {"is_automatic": settings.is_automatic, "share": settings.share}
         self._looked_at = -FULL_LOOK_SECONDS
 
     def __call__(self, say: Say) -> Result | None:
@@ -143,23 +146,32 @@ class _Recommend:
 
 
 class _Report:
-    """The report of the last complete week, in every form, as files."""
+    """The report of the last complete week, kept and sent; where only the mail failed, only that is done again."""
 
-    def __init__(self, jobs: DoesJobs, host: JobHost) -> None:
+    def __init__(self, jobs: DoesJobs, host: JobHost, mail: MailSettings | None) -> None:
         self._jobs = jobs
         self._host = host
+        self._mail = mail
+        self._shelf = ReportShelf(host.reports)
+        self._made = ""
 
     def __call__(self, say: Say) -> Result | None:
         now = datetime.now(UTC)
-        week = week_before(now, now=now)
-        if not _holds_handshakes(self._host, week):
+        window = week_before(now, now=now)
+        week = str(window.week)
+        if not _holds_handshakes(self._host, window):
             return None
-        paths = []
-        for form in FORMATS:
-            say(f"week {week.week} as {form}")
-            text = self._jobs.report(Question(week=str(week.week), format=form), wait=True)["text"]
-            paths.append(write_report(self._host.reports, str(week.week), form, text))
-        return {"message": f"the report of week {week.week} is written", "files": paths}
+        if self._made != week:
+            say(f"week {week}")
+            self._jobs.report(Question(week=week), wait=True)
+            self._made = week
+        message = f"the report of week {week} is kept"
+        if self._mail is not None:
+            say(f"week {week}: to {self._mail.host}")
+            send_report(self._shelf.read(week, "email") or "", self._mail)
+            message += f" and sent to {', '.join(self._mail.recipients)}"
+        kept = next((report for report in self._shelf.reports() if report.name == week), None)
+        return {"message": message, "week": week, "formats": list(kept.formats) if kept else []}
 
 
 def _holds_handshakes(host: JobHost, week: Window) -> bool:

@@ -8,6 +8,7 @@ timetable, and a second one would only make both slow.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -15,19 +16,21 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, FastAPI, Query
-from starlette.responses import Response
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
 
 from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.memory import remember
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.recommendation import Recommendation, Settings
 from acceptfirst_analysis.window import parse_instant, window_between
 from acceptfirst_cli.alert_job import AlertJob, alert_duty, alert_file_of, alert_routes
 from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.duties import DutySettings, duties_of
 from acceptfirst_cli.errors import ExitCode
 from acceptfirst_cli.hosts import CollectorHost, JobHost
-from acceptfirst_cli.kept_reports import MEDIA_TYPES, kept_report_routes, kept_reports
+from acceptfirst_cli.kept_reports import ReportShelf
 from acceptfirst_cli.loop_steps import carry_out
+from acceptfirst_cli.page.documents import report_file
 from acceptfirst_cli.page.mount import mount_page
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
 from acceptfirst_cli.timetable import START_DELAY_SECONDS, Timetable
@@ -40,8 +43,25 @@ from acceptfirst_store.results import to_json
 SCHEMA_VERSION: Final = 1
 BUSY_SECONDS_MAX: Final = 20.0
 BUSY_RETRY_SECONDS: Final = 2
+MEDIA_TYPES: Final = {
+    "html": "text/html",
+    "md": "text/markdown",
+    "json": "application/json",
+    "email": "message/rfc822",
+}
 
 _JSON_COLUMNS: Final = ("cost", "from_values", "to_values", "evidence")
+
+logger = logging.getLogger(__name__)
+
+
+class WeeklyReport(BaseModel):
+    """Which report: a week, an environment (empty: all), and as what."""
+
+    week: str = Field("", max_length=16)
+    environment: str = Field("", max_length=256)
+    format: str = Field("json", max_length=16)
+
 
 Asked = Annotated[dict[str, Any] | None, Body()]
 
@@ -58,6 +78,7 @@ class Jobs:
         self._worker = WorkerProcess()
         self._catalogue = usable_catalogue()  # a mistake in a pattern file is told when serve starts
         self._running = threading.Lock()
+        self.shelf = ReportShelf(host.reports)
 
     def classify(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
         """Classify what is stored, and say what was found.
@@ -86,9 +107,13 @@ class Jobs:
             return document
 
     def report(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
-        """Make the report."""
+        """Make the report, and keep it where it is the usual one of a complete week."""
         with self._alone("report", wait=wait):
-            return self._work("report", question)
+            answer = self._work("report", question)
+            documents = answer.pop("documents", None)
+            if documents and question.settings == Settings():
+                self._keep(answer["week"], question.environment, documents)
+            return answer
 
     def ask(self, job: str, question: Question) -> dict[str, Any]:
         """Have the worker answer what needs the statistics and writes nothing: ``verify``, ``drift``, ``value``."""
@@ -111,6 +136,12 @@ class Jobs:
     def close(self) -> None:
         """End the worker that may be running, and start none after it."""
         self._worker.close()
+
+    def _keep(self, week: str, environment: str, documents: Mapping[str, str]) -> None:
+        try:
+            self.shelf.keep(week, environment, documents)
+        except OSError as error:  # a full disk must not take away the report that was asked for
+            logger.warning("the report of %s can't be kept: %s", week, error)
 
     @contextmanager
     def _alone(self, job: str, *, wait: bool = False) -> Any:
@@ -166,8 +197,7 @@ class Extension:
         app.include_router(job_routes(jobs, timetable))
         app.include_router(result_routes(jobs, services))
         app.include_router(alert_routes(alerts, services.database))
-        mount_page(app, services, reports=lambda: kept_reports(host.reports), alerts=alerts.active)
-        app.include_router(kept_report_routes(host.reports))
+        mount_page(app, services, jobs.shelf, alerts=alerts.active)
         _run_beside(app, jobs, timetable)
 
 
@@ -241,12 +271,28 @@ def result_routes(jobs: Jobs, services: Services) -> APIRouter:
         return {"schema_version": SCHEMA_VERSION, "recommendations": [_recommendation(row) for row in rows]}
 
     @router.get("/reports/weekly")
-    def weekly(week: str = "", environment: str = "", format: str = "json") -> Response:  # noqa: A002 - the parameter's name in the API
-        """The report of an ISO week, as the file itself."""
-        answer = jobs.report(_question({"week": week, "environment": environment, "format": format}))
-        return Response(answer["text"], media_type=MEDIA_TYPES[answer["format"]])
+    def weekly(asked: Annotated[WeeklyReport, Query()]) -> Response:
+        """Without a week the kept reports, with the newest one's document; with one, the file: kept, else made now."""
+        if not asked.week:
+            return JSONResponse(_kept_reports(jobs.shelf, asked.environment))
+        question = _question({"week": asked.week, "environment": asked.environment, "format": asked.format})
+        name = f"{question.week.strip()}.{question.environment}" if question.environment else question.week.strip()
+        text = jobs.shelf.read(name, question.format)
+        if text is None:
+            text = jobs.report(question)["text"]
+        return report_file(text, MEDIA_TYPES[question.format])
 
     return router
+
+
+def _kept_reports(shelf: ReportShelf, environment: str) -> dict[str, Any]:
+    reports = [report for report in shelf.reports() if environment in ("", report.environment)]
+    newest = shelf.read(reports[0].name, "json") if reports else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reports": [{**report.to_json(), "url": f"/reports/{report.name}.html"} for report in reports],
+        "newest": None if newest is None else json.loads(newest),
+    }
 
 
 def _recommendation(row: Mapping[str, Any]) -> dict[str, Any]:

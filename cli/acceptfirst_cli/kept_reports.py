@@ -1,77 +1,115 @@
-"""The weekly reports that the timetable wrote: listed for the live page, and given out as files."""
+"""The weekly reports that are kept: files in the data directory, one a week, environment and form.
+
+    reports/2026-W47.html              all environments
+    reports/2026-W47.production.json   one of them
+
+Files, since people copy them, attach them and look at last year's; the store forgets after its retention.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter
-from starlette.responses import FileResponse, Response
+EXTENSIONS: Final = {"html": "html", "md": "md", "json": "json", "email": "eml"}
+"""Form of a report: ending of its file."""
 
-from acceptfirst_cli.question import FORMATS
-from acceptfirst_collector.otlp.refusal import RefusedError
-
-MEDIA_TYPES: Final = {"html": "text/html", "md": "text/markdown", "json": "application/json"}
-
-_NAME: Final = re.compile(r"(\d{4}-W\d{2})\.(html|md|json)")
+LISTED_MAX: Final = 520  # ten years of weeks
+_FILE: Final = re.compile(r"(\d{4}-W\d{2})(?:\.([a-z]+))?\.(html|md|json|eml)")
+_NAME: Final = re.compile(r"\d{4}-W\d{2}(?:\.[a-z]+)?")
+_FORMATS: Final = {ending: form for form, ending in EXTENSIONS.items()}
 
 
-def write_report(folder: Path, week: str, form: str, text: str) -> str:
-    """Put a report in its place as a whole: a reader never sees half of it. Gives its name.
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeptReport:
+    """One report in all its forms.
 
-    Args:
-        folder: made where there is none.
-        week: an ISO week.
-        form: ``html``, ``md`` or ``json``.
-        text: the report.
+    Attributes:
+        name: of its files, without the ending.
+        week: ISO week.
+        environment: empty for all.
+        generated_at: when it was written, ISO 8601, UTC.
+        formats: that it is kept in.
     """
-    name = f"{week}.{form}"
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.new"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / name)
-    return name
+
+    name: str
+    week: str
+    environment: str
+    generated_at: str
+    formats: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API lists it."""
+        return {**dataclasses.asdict(self), "formats": list(self.formats)}
 
 
-def kept_reports(folder: Path) -> list[dict[str, Any]]:
-    """What is kept, the newest week first.
+class ReportShelf:
+    """The reports of one folder, which the first that is kept makes."""
 
-    Args:
-        folder: where they are; empty or missing for none.
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    Returns:
-        ``week``, ``environment`` (empty for all), ``generated_at``, ``formats``, ``name`` (the file's, without format).
-    """
-    found: dict[str, list[Path]] = {}
-    for path in folder.glob("*-W*.*"):
-        if matched := _NAME.fullmatch(path.name):
-            found.setdefault(matched[1], []).append(path)
-    return [_kept(week, found[week]) for week in sorted(found, reverse=True)]
+    def keep(self, week: str, environment: str, documents: Mapping[str, str]) -> KeptReport:
+        """Keep a report in each of its forms, in place of the one before.
+
+        Args:
+            week: ISO week.
+            environment: empty for all.
+            documents: form to text.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"{week}.{environment}" if environment else week
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"expected an ISO week and an environment, but got {name!r}")
+        for form, text in documents.items():
+            path = self._folder / f"{name}.{EXTENSIONS[form]}"
+            temporary = path.with_suffix(path.suffix + ".new")
+            temporary.write_text(text, encoding="utf-8", newline="")
+            os.replace(temporary, path)  # noqa: PTH105 - whoever reads meanwhile has the old one, whole
+        return next(report for report in self.reports() if report.name == name)
+
+    def reports(self) -> list[KeptReport]:
+        """What is kept, the newest week first, all environments before one."""
+        if not self._folder.is_dir():
+            return []
+        found: dict[tuple[str, str], dict[str, float]] = {}
+        for path in self._folder.iterdir():
+            if match := _FILE.fullmatch(path.name):
+                week, environment, ending = match.groups(default="")
+                found.setdefault((week, environment), {})[_FORMATS[ending]] = path.stat().st_mtime
+        rows = [_report(week, environment, written) for (week, environment), written in found.items()]
+        rows.sort(key=lambda report: report.environment)
+        rows.sort(key=lambda report: report.week, reverse=True)
+        return rows[:LISTED_MAX]
+
+    def read(self, name: str, form: str) -> str | None:
+        """A report's text, or ``None`` where it is not kept.
+
+        Args:
+            name: of a ``KeptReport``; nothing else is looked for, wherever the name comes from.
+            form: of ``EXTENSIONS``.
+        """
+        if not _NAME.fullmatch(name) or form not in EXTENSIONS:
+            return None
+        try:
+            return (self._folder / f"{name}.{EXTENSIONS[form]}").read_text(encoding="utf-8")
+        except OSError:
+            return None
 
 
-def _kept(week: str, paths: list[Path]) -> dict[str, Any]:
-    made_at = max(datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in paths)
-    forms = [form for form in FORMATS if any(path.suffix == f".{form}" for path in paths)]
-    generated_at = made_at.isoformat(timespec="seconds")
-    return {"week": week, "environment": "", "generated_at": generated_at, "formats": forms, "name": week}
-
-
-def kept_report_routes(folder: Path) -> APIRouter:
-    """``GET /reports/2026-W47.html``: a kept report as it was written.
-
-    Args:
-        folder: where they are.
-    """
-    router = APIRouter(include_in_schema=False)
-
-    @router.get("/reports/{name}")
-    def report(name: str) -> Response:
-        """The file; only names that a report can have are looked for."""
-        matched = _NAME.fullmatch(name)
-        if matched is None or not (folder / name).is_file():
-            raise RefusedError(404, f"no report {name[:64]!r} is kept")
-        return FileResponse(folder / name, media_type=MEDIA_TYPES[matched[2]])
-
-    return router
+def _report(week: str, environment: str, written: Mapping[str, float]) -> KeptReport:
+    return KeptReport(
+        name=f"{week}.{environment}" if environment else week,
+        week=week,
+        environment=environment,
+        generated_at=datetime.fromtimestamp(max(written.values()), UTC).isoformat(timespec="seconds"),
+        formats=tuple(form for form in EXTENSIONS if form in written),
+    )

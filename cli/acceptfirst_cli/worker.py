@@ -23,6 +23,7 @@ from acceptfirst_analysis.drift import to_document as drift_document
 from acceptfirst_analysis.loop import LoopSettings, look
 from acceptfirst_analysis.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
 from acceptfirst_analysis.report.gather import gather
+from acceptfirst_analysis.report.mail import render_mail
 from acceptfirst_analysis.report.render import render_html, render_json, render_markdown
 from acceptfirst_analysis.value import business_value
 from acceptfirst_analysis.verification import to_document as verification_document
@@ -35,7 +36,7 @@ from acceptfirst_store.errors import StoreError
 from acceptfirst_store.remote import RemoteStore
 from acceptfirst_store.results import to_json
 
-RENDERERS: Final = {"html": render_html, "md": render_markdown, "json": render_json}
+RENDERERS: Final = {"html": render_html, "md": render_markdown, "json": render_json, "email": render_mail}
 
 
 def answer_recommend(reader: StatementReader, question: Question) -> dict[str, Any]:
@@ -46,17 +47,22 @@ def answer_recommend(reader: StatementReader, question: Question) -> dict[str, A
 
 
 def answer_report(reader: StatementReader, question: Question) -> dict[str, Any]:
-    """The report as ``{"schema_version", "format", "text"}``."""
+    """The report as ``{"schema_version", "format", "text"}``; of a complete week in all its forms, to be kept."""
     now = datetime.now(UTC)
+    window = question.window(now)
     report = gather(
         reader,
         usable_catalogue(),
-        question.window(now),
+        window,
         now=now,
         environment=question.environment,
         settings=question.settings,
     )
-    return {"schema_version": 1, "format": question.format, "text": RENDERERS[question.format](report)}
+    answer: dict[str, Any] = {"schema_version": 1, "format": question.format, "week": window.week}
+    if window.provisional:
+        return {**answer, "text": RENDERERS[question.format](report)}
+    documents = {form: render(report) for form, render in RENDERERS.items()}
+    return {**answer, "text": documents[question.format], "documents": documents}
 
 
 def answer_verify(reader: StatementReader, question: Question) -> dict[str, Any]:

@@ -172,6 +172,13 @@ def empty_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collec
         yield collector
 
 
+@pytest.fixture
+def fresh_collector(tmp_path: Path) -> Iterator[Collector]:
+    """One of the test's own, with nothing in it."""
+    with _serving(tmp_path / "data") as collector:
+        yield collector
+
+
 @pytest.fixture(scope="session")
 def guarded_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     """One that asks for a token."""
@@ -182,7 +189,7 @@ def guarded_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coll
         yield collector
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     """One with handshakes that went well, that raced, that are open and that are stuck, in two environments."""
     with _serving(tmp_path_factory.mktemp("page") / "data") as running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jinja2
@@ -154,6 +154,28 @@ def test_lane_tells_a_message_that_came_before_ready() -> None:
     early, late = (lanes.lanes_of([handshake(steps, ms)], lanes.Axis(1000.0))[0] for ms in (12.0, 40.0))
     assert (early.is_early, late.is_early) == (True, False)
     assert "first message before ready" in early.words
+
+
+def test_handshake_that_nothing_ended_is_in_its_last_state_until_now() -> None:
+    """Ready, and not closed yet: the bar goes on."""
+    row = {
+        "connection_id": "0" * 32,
+        "environment": "production",
+        "service": "chat",
+        "route": "/ws",
+        "first_seen": NOW - timedelta(seconds=3),
+        "outcome": "ready",
+        "states": ["HANDSHAKE_PENDING", "CONNECTED"],
+        "durations_ms": [2.0, 30.0],
+        "entered": "READY_FOR_MESSAGES",
+        "is_ended": False,
+        "first_message_ns": 0,
+        "close_code": 0,
+        "patterns": [],
+    }
+    read = reading.handshake_of(row, NOW)
+    assert read.states[-1] == "READY_FOR_MESSAGES"
+    assert (sum(read.durations_ms), read.ready_ms) == (3000.0, 32.0)
 
 
 def test_ids_of_a_range_hold_their_moment_and_the_midnight_before() -> None:

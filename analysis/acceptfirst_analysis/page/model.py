@@ -50,7 +50,7 @@ class Handshake:
         place: where.
         first_seen: start of its first span.
         outcome: of the glossary.
-        states: those that were gone through, in order; of one that is open the state that it is in now comes last.
+        states: those that were gone through, in order; where nothing ended it, the state that it is in now is the last.
         durations_ms: how long each lasted, or has lasted until now.
         first_message_ms: from the start to the first client message; ``None`` where none came.
         ready_ms: from the start to ready; ``None`` where it never was.

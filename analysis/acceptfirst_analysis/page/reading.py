@@ -96,7 +96,7 @@ def handshake_of(row: Row, now: datetime) -> Handshake:
     states = [str(state) for state in row["states"]]
     durations_ms = [max(0.0, float(value)) for value in row["durations_ms"]]
     first_seen: datetime = row["first_seen"]
-    if states and row["outcome"] == "open" and not row["is_ended"]:
+    if states and not row["is_ended"]:  # it is still in the state that it entered last
         states.append(str(row["entered"]))
         elapsed_ms = (now - first_seen) / timedelta(milliseconds=1)
         durations_ms.append(max(0.0, elapsed_ms - sum(durations_ms)))

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from acceptfirst.catalogue import Catalogue
 from acceptfirst_analysis import rendering
+from acceptfirst_analysis.examples import code_fixes
 from acceptfirst_analysis.page.board import Part
 from acceptfirst_analysis.page.model import Connection, EnvironmentSeen, PatternSeen
 
@@ -41,6 +42,7 @@ def home(
     environments: Sequence[EnvironmentSeen],
     environment: str,
     *,
+    address: str,
     is_paused: bool,
     has_session: bool,
 ) -> str:
@@ -50,6 +52,7 @@ def home(
         parts: of the board.
         environments: to choose from.
         environment: that is shown; empty for all.
+        address: where applications send their spans.
         is_paused: whether it should not reload itself where there is no script.
         has_session: whether somebody logged in and can log out.
     """
@@ -59,6 +62,7 @@ def home(
         parts=parts,
         environments=environments,
         environment=environment,
+        address=address,
         is_paused=is_paused,
         has_session=has_session,
     )
@@ -66,7 +70,13 @@ def home(
 
 def connection(found: Connection, *, has_session: bool) -> str:
     """A connection's page."""
-    return _page("connection.html.j2", title=f"Connection {found.connection}", c=found, has_session=has_session)
+    return _page(
+        "connection.html.j2",
+        title=f"Connection {found.connection}",
+        c=found,
+        code=code_fixes(),
+        has_session=has_session,
+    )
 
 
 def patterns(catalogue: Catalogue, counts: Mapping[str, int], *, has_session: bool) -> str:
@@ -77,7 +87,7 @@ def patterns(catalogue: Catalogue, counts: Mapping[str, int], *, has_session: bo
 def pattern(seen: PatternSeen, environment: str, *, has_session: bool) -> str:
     """A race's page."""
     values = {"seen": seen, "p": seen.pattern, "environment": environment, "has_session": has_session}
-    return _page("pattern.html.j2", title=seen.pattern.title, **values)
+    return _page("pattern.html.j2", title=seen.pattern.title, code=code_fixes().get(seen.pattern.name), **values)
 
 
 def reports(kept: Sequence[Mapping[str, Any]], *, has_session: bool) -> str:

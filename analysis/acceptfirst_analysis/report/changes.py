@@ -35,6 +35,7 @@ def _change(row: Recommendation, settings: Settings) -> Change:
         from_text=setting_in_force(row.from_values),
         to_text=goal(row),
         effect=_effect(row, settings),
+        why_not_more=_why_not_more(row, settings),
         snippet=dump_policy_file(policies) if policies else "",
         rollback=f"Put the policy file of version {row.from_values.get('policy_version') or 'before'} back.",
     )
@@ -57,8 +58,24 @@ def _effect(row: Recommendation, settings: Settings) -> str:
         )
         sentences.append(f"Violations avoided: {count(row.cost['violations_avoided'])}.")
     if row.verdict == "gate":
-        sentences.append(f"A fixed delay would have to be {delay_text(row)}.")
+        sentences.append("After it none can: messages wait until the application is ready.")
+    elif row.verdict == "delay":
+        sentences.append(f"After it at most {per_cent(settings.slo)} can have it, at {per_cent(settings.confidence)}.")
     return " ".join(sentences)
+
+
+def _why_not_more(row: Recommendation, settings: Settings) -> str:
+    if row.verdict == "gate":
+        return (
+            f"A fixed delay instead would have to be {delay_text(row)} for everybody; the guardrail is "
+            f"{milliseconds(settings.delay_ms_max)}."
+        )
+    if row.verdict == "poll":
+        return "Asking oftener finds readiness sooner by less than the interval, and costs a check each time."
+    return (
+        f"Every further millisecond is waited by all {count(row.n)} connections, and the bound already keeps "
+        f"{per_cent(settings.slo)}. Less would not."
+    )
 
 
 def compare(rows: Sequence[Row], settings: Settings) -> tuple[Comparison, ...]:

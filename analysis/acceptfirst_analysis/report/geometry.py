@@ -17,7 +17,7 @@ WIDTH: Final = 720.0
 HISTOGRAM_HEIGHT: Final = 150.0
 HISTOGRAM_TOP: Final = 34.0
 MISSING_WIDTH: Final = 64.0
-SEGMENT_WIDTH_MIN: Final = 96.0
+SEGMENT_WIDTH_MIN: Final = 112.0
 INITIALIZING_SHOWN_MS_MIN: Final = 1.0
 LABEL_LEFT_SHARE: Final = 0.6  # a label right of here stands left of its line
 

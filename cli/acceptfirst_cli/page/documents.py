@@ -36,3 +36,10 @@ def asset(name: str) -> Response:
         return Response("no such file", 404, media_type="text/plain")
     headers = {**HEADERS, "Cache-Control": f"public, max-age={ASSET_SECONDS}, immutable"}
     return Response(render.asset(name), headers=headers, media_type=render.ASSETS[name])
+
+
+def report_file(text: str, media_type: str) -> Response:
+    """A report as the file that it is: it brings its own policy, and is kept apart from this origin besides."""
+    policy = "sandbox allow-scripts; frame-ancestors 'none'"
+    headers = {**HEADERS, "Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    return Response(text, headers=headers, media_type=media_type)

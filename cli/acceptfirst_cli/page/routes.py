@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 from urllib.parse import unquote
 
 from fastapi import APIRouter
@@ -15,7 +16,8 @@ from starlette.responses import Response, StreamingResponse
 
 from acceptfirst_analysis.page import reading, render, single
 from acceptfirst_analysis.page.board import Board
-from acceptfirst_cli.page.documents import HEADERS, asset, document
+from acceptfirst_cli.kept_reports import ReportShelf
+from acceptfirst_cli.page.documents import HEADERS, asset, document, report_file
 from acceptfirst_store.errors import StoreError
 
 EVENT_SECONDS: Final = 1.0
@@ -24,8 +26,8 @@ VIEWERS_MAX: Final = 100
 ENVIRONMENT_LENGTH_MAX: Final = 256
 NOT_FOUND: Final = 404
 UNAVAILABLE: Final = 503
-
-KeptReports = Callable[[], Sequence[Mapping[str, Any]]]
+READ_HERE: Final = {"html": "text/html", "md": "text/plain", "json": "application/json"}
+"""Forms of a kept report that a browser can show."""
 
 
 class Viewers:
@@ -35,18 +37,19 @@ class Viewers:
         self.count = 0
 
 
-def page_routes(board: Board, reports: KeptReports) -> APIRouter:
+def page_routes(board: Board, shelf: ReportShelf, address: Callable[[], str]) -> APIRouter:
     """Make the routes.
 
     Args:
         board: makes the live page's parts.
-        reports: lists the weekly reports that are kept.
+        shelf: the weekly reports that are kept.
+        address: gives the collector's URL, which is known once it listens.
     """
     router = APIRouter(include_in_schema=False)
     viewers = Viewers()
 
     async def home(request: Request) -> Response:
-        return await _drawn(_home, board, request)
+        return await _drawn(functools.partial(_home, address=address()), board, request)
 
     async def events(request: Request) -> Response:
         if viewers.count >= VIEWERS_MAX:
@@ -66,7 +69,11 @@ def page_routes(board: Board, reports: KeptReports) -> APIRouter:
         return await _drawn(_pattern, board, request)
 
     async def kept(request: Request) -> Response:
-        return document(render.reports(await run_in_threadpool(reports), has_session=_has_session(request)))
+        rows = [report.to_json() for report in await run_in_threadpool(shelf.reports)]
+        return document(render.reports(rows, has_session=_has_session(request)))
+
+    async def report(request: Request) -> Response:
+        return await run_in_threadpool(_report, shelf, request)
 
     for path, endpoint in {
         "/": home,
@@ -75,6 +82,7 @@ def page_routes(board: Board, reports: KeptReports) -> APIRouter:
         "/patterns": patterns,
         "/patterns/{name}": pattern,
         "/reports": kept,
+        "/reports/{file}": report,
         "/assets/{name}": _asset,
     }.items():
         router.add_route(path, endpoint, methods=["GET"], include_in_schema=False)
@@ -92,12 +100,13 @@ async def _drawn(draw: Callable[[Board, Request], Response], board: Board, reque
         )
 
 
-def _home(board: Board, request: Request) -> Response:
+def _home(board: Board, request: Request, *, address: str) -> Response:
     environment = _environment(request)
     html = render.home(
         board.parts(environment),
         board.environments(),
         environment,
+        address=address,
         is_paused=request.query_params.get("paused") == "1",
         has_session=_has_session(request),
     )
@@ -129,6 +138,15 @@ def _pattern(board: Board, request: Request) -> Response:
     return document(render.pattern(seen, environment, has_session=_has_session(request)))
 
 
+def _report(shelf: ReportShelf, request: Request) -> Response:
+    name, _, form = str(request.path_params["file"]).rpartition(".")
+    text = shelf.read(name, form) if form in READ_HERE else None
+    if text is None:
+        html = render.message("No such report", "None of that week is kept.", has_session=_has_session(request))
+        return document(html, NOT_FOUND)
+    return report_file(text, READ_HERE[form])
+
+
 async def _asset(request: Request) -> Response:
     return asset(str(request.path_params["name"]))
 
@@ -140,7 +158,12 @@ async def _events(board: Board, environment: str, viewers: Viewers, request: Req
     silent_s = 0.0
     try:
         yield "retry: 3000\n\n"
+        at_first = await run_in_threadpool(board.environments)
         while not await request.is_disconnected():
+            seen = at_first or await run_in_threadpool(board.environments)
+            if seen and not at_first:
+                yield "event: reload\ndata: the first handshake is there\n\n"
+                return
             parts = await run_in_threadpool(board.parts, environment)
             changed = {name: part for name, part in parts.items() if sent.get(name) != part.digest}
             if changed:

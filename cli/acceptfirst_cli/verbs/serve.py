@@ -16,6 +16,13 @@ import typer
 
 from acceptfirst_cli.configuration import TOKEN_VARIABLE, reread_settings
 from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    optional_mail_settings,
+)
 from acceptfirst_cli.verbs import serve_options as options
 
 HTTP_PORT = 4318
@@ -41,6 +48,10 @@ def run(
     jobs: options.Jobs = True,
     automatic: options.Automatic = False,
     canary_share: options.CanaryShare = 0.1,
+    smtp: SmtpOption = "",
+    smtp_password_file: SmtpPasswordOption = None,
+    mail_from: MailFromOption = "",
+    mail_to: MailToOption = "",
     insecure: options.Insecure = False,
     tls_cert: options.TlsCert = None,
     tls_key: options.TlsKey = None,
@@ -56,6 +67,7 @@ def run(
     SIGTERM ends it within ten seconds, SIGHUP makes it read tokens, certificate and settings again.
     """
     values = {name: value for name, value in locals().items() if name != "context"}
+    mail = optional_mail_settings(smtp, smtp_password_file, mail_from, mail_to)
     if not store.startswith("clickhouse"):
         # Before any other native library: two that bring their own C++ runtime can upset each other otherwise.
         importlib.import_module("chdb")
@@ -63,7 +75,7 @@ def run(
     values["grpc_port"] = _usable_grpc_port(grpc_port, host, port, server)
     settings = settings_from(values)
     extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
-        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share) if jobs else None
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share, mail) if jobs else None
     )
     _serve(server, settings, extension, lambda: _reread(context, settings.grpc_port))
 

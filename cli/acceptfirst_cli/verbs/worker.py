@@ -12,6 +12,13 @@ from typing import Annotated, Final
 import typer
 
 from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    optional_mail_settings,
+)
 
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -44,6 +51,10 @@ def run(
             envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
         ),
     ] = 0.1,
+    smtp: SmtpOption = "",
+    smtp_password_file: SmtpPasswordOption = None,
+    mail_from: MailFromOption = "",
+    mail_to: MailToOption = "",
 ) -> None:
     """Run the jobs beside a ClickHouse server: classify, recommend, watch canaries, report, raise alerts.
 
@@ -55,6 +66,7 @@ def run(
             f"got {store.partition('://')[0]!r}",
             ExitCode.USAGE,
         )
+    mail = optional_mail_settings(smtp, smtp_password_file, mail_from, mail_to)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     hosts = importlib.import_module("acceptfirst_cli.hosts")
     jobs_module = importlib.import_module("acceptfirst_cli.jobs")
@@ -64,7 +76,7 @@ def run(
         importlib.import_module("acceptfirst_store.migrations").migrate(database)
         host = hosts.StoreHost(store, database, data_dir.absolute())
         jobs = jobs_module.Jobs(host)
-        settings = duties.DutySettings(automatic, canary_share)
+        settings = duties.DutySettings(automatic, canary_share, mail)
         alert_job = importlib.import_module("acceptfirst_cli.alert_job")
         alerts = alert_job.AlertJob(database, alert_job.alert_file_of(alerts_file, data_dir.absolute()))
         timetable = timetables.Timetable(
