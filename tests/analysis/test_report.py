@@ -442,7 +442,7 @@ def test_report_tells_what_it_meant_for_users(report: Report) -> None:
     """The week, and the seconds that the last change saved, in the forms that people read."""
     (week,) = report.value["weeks"]
     assert (week["week"], week["handshakes"]) == ("2026-W47", 431.0)
-    assert "114 s of users’ time saved over 200 connections" in render_html(report)
+    assert "114 s of users' time saved over 200 connections" in render_html(report)
     assert "Connections hit" in render_markdown(report)
 
 
