@@ -17,6 +17,7 @@ from acceptfirst_collector.care_routes import care_routes
 from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
 from acceptfirst_collector.metering import Metering
+from acceptfirst_collector.openapi import add_openapi
 from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
@@ -69,6 +70,7 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)
+    add_openapi(app)
     return app
 
 

@@ -15,6 +15,7 @@ event loop has one, so only those that are not by then are timed.
 from __future__ import annotations
 
 import asyncio
+from sys import intern
 from time import perf_counter_ns
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from acceptfirst.observation import STEP, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.readiness.acting_task import acts_for
 from acceptfirst.record import Record
-from acceptfirst.signature import LENGTH_MAX
+from acceptfirst.signature import GUARD, RUNS, lengthened
 from acceptfirst.unread import longest_unread_ns
 
 SCOPE_KEY: Final = "acceptfirst.connection"
@@ -146,10 +147,12 @@ class Connection(Record):
 
     def spoke(self, letter: str) -> None:
         """Write a message down, R or S: its letter where the run of messages does not hold it yet."""
-        signature = self.signature
-        signature.add(letter)
+        if letter not in self.run:
+            self.run = RUNS[self.run + letter]
+            # Shared by all that have the same: distinct signatures are few, connections are many.
+            self.signature = intern(lengthened(self.signature, letter))
         self._innocent = None
-        self.unspoken = len(signature.run) < BOTH_WAYS
+        self.unspoken = len(self.run) < BOTH_WAYS
         if letter not in self.moments:
             self.moments[letter] = self.clock_ns + self.last_frame_monotonic_ns
 
@@ -338,7 +341,8 @@ class Connection(Record):
             The patterns that this guard has shown; where it shows nothing new, all that hold.
         """
         before = self.patterns_now()
-        self.signature.add_guard(letter)
+        self.signature = lengthened(lengthened(self.signature, GUARD), letter)
+        self.run = ""
         self.unspoken = True
         self._innocent = None
         after = self._detect()
@@ -358,7 +362,7 @@ class Connection(Record):
             now_ns = self._happened("Z")
             if self.state is not _CLOSED:
                 self._close(Trigger.RETURN, now_ns)
-            if innocent is not None and innocent is self._catalogue.suspects(self.signature.text):
+            if innocent is not None and innocent is self._catalogue.suspects(self.signature):
                 self._innocent = innocent  # that it returned points to nothing that was not asked before
             self.finish()
         except Exception as error:  # noqa: BLE001 - ours must never reach the application
@@ -396,12 +400,8 @@ class Connection(Record):
     def _happened(self, letter: str) -> int:
         """Write the event down; gives its time."""
         now_ns = self.clock_ns + perf_counter_ns()
-        signature = self.signature
-        signature.run = ""
-        if len(signature.text) < LENGTH_MAX:  # what ``add`` does, without the call
-            signature.text += letter
-        else:
-            signature.add(letter)
+        self.signature = lengthened(self.signature, letter)
+        self.run = ""
         self.unspoken = True  # a run of messages begins anew
         self._innocent = None
         if letter not in self.moments:
@@ -446,9 +446,9 @@ class Connection(Record):
 
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
-        patterns = self._catalogue.shown(self.signature.text, self)
+        patterns = self._catalogue.match(self)
         if not patterns and self.state is _CLOSED:
-            self._innocent = self._catalogue.suspects(self.signature.text)
+            self._innocent = self._catalogue.suspects(self.signature)
         for pattern in patterns:
             if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
                 self._reported |= {pattern.name}

@@ -7,6 +7,7 @@ In ``gate="observe"`` what the application sees is what the server sent, in the 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -117,8 +118,7 @@ class AcceptFirstMiddleware:
         self._factory_takes_scope = _has_parameter(coordinator_factory, "scope")
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
-        self._watches_starlette = starlette_guard.install()
-        litestar_guard.install()
+        self._watch_frameworks()
         _require_dependencies(dependencies, when_unready, unready_close)
         self.startup_gate: StartupGate | None = None
         if dependencies:
@@ -189,13 +189,18 @@ class AcceptFirstMiddleware:
             connection.coordinator = coordinator  # only now: one that refused stays with its own connection
         return cast("HandshakeCoordinator", connection.coordinator)
 
+    def _watch_frameworks(self) -> None:
+        """Watch those that are loaded; asked again only when something has been loaded since."""
+        self._modules_seen = len(sys.modules)
+        starlette_guard.install()
+        litestar_guard.install()
+
     def _open(self, scope: Scope) -> Connection | None:
         try:  # not by the decorator: this comes before all that a connection does
             if (SCOPE_KEY in scope and is_observed(scope)) or scope.get("path") in self._exclude:
                 return None  # by an outer one of us, or not wanted
-            if not self._watches_starlette:
-                self._watches_starlette = starlette_guard.install()
-                litestar_guard.install()
+            if len(sys.modules) != self._modules_seen:
+                self._watch_frameworks()
             policy, readiness_mode, gate_mode = self._in_force.now()
             self.detector.policy = policy
             inner = dict(scope)

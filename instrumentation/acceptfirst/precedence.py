@@ -28,7 +28,7 @@ def is_observed(scope: Scope) -> bool:
 
 
 def _is_untouched(record: Connection) -> bool:
-    return record.state is State.INITIALIZING and not record.asgi_calls and not record.signature.text
+    return record.state is State.INITIALIZING and not record.asgi_calls and not record.signature
 
 
 def _withdraw(record: Connection) -> None:

@@ -23,7 +23,6 @@ from acceptfirst.lifecycle import Trigger
 from acceptfirst.live_evidence import NS_PER_MS, dwell_ms, idle_ms, since_ms
 from acceptfirst.observation import STEP, Observers, Steps, Transition, transitions_of
 from acceptfirst.policy import Policy
-from acceptfirst.signature import Signature
 from acceptfirst.unread import notable_unread_ms
 
 if TYPE_CHECKING:
@@ -86,6 +85,7 @@ class Record:
         "readiness_mode",
         "ready_said",
         "receives_pending",
+        "run",
         "scope",
         "settled",
         "signature",
@@ -132,7 +132,7 @@ class Record:
         self.state = _INITIALIZING
         self.metered = self.settled = False  # settled: nothing waits for messages, they are only counted
         self.unspoken = True  # the next message may have to be written down
-        self.signature = Signature()
+        self.signature = self.run = ""  # run: which of R and S stand in it since the last other letter
         self.steps: Steps = ()
         self._taken = 0  # how many of them the observers have
         self._told = True  # they know that there are some, or will be: ``opened`` told them
@@ -237,11 +237,11 @@ class Record:
 
     def evidence(self) -> Evidence:
         """What this connection has shown so far."""
-        return Evidence(self.signature.text, **{name: getattr(self, name) for name in EVIDENCE_FIELDS})
+        return Evidence(self.signature, **{name: getattr(self, name) for name in EVIDENCE_FIELDS})
 
     def patterns_now(self) -> tuple[Pattern, ...]:
         """The patterns that the events so far show."""
-        return self._catalogue.shown(self.signature.text, self)
+        return self._catalogue.match(self)
 
     def describe_down(self) -> str:
         """Which dependencies are down, since when and why, in words; empty where none is or none is declared."""

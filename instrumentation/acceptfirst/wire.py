@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Awaitable, Generator
-from functools import partial
 from time import perf_counter_ns
 from typing import Any, Final, cast
 
@@ -181,18 +180,17 @@ class Wire:
             return cast("Message", message)
         self._watched = False
         while True:  # it has taken its first step: from here on its steps are passed on
+            sent, thrown = None, None
             try:
                 sent = yield yielded
-            except BaseException as thrown:  # noqa: BLE001 - a cancellation too belongs to the server's coroutine
-                step = partial(receiving.throw, thrown)
-            else:
-                step = partial(receiving.send, sent)
-            try:
-                yielded = step()
+            except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the server's coroutine
+                thrown = error
+            try:  # not in the handler, where what it raises would be told to come from what was thrown
+                yielded = receiving.send(sent) if thrown is None else receiving.throw(thrown)
             except StopIteration as done:
                 return cast("Message", done.value)
             finally:
-                del step  # it may hold the cancellation, whose traceback holds this frame and all of the application's
+                del thrown  # a cancellation's traceback holds this frame and all of the application's
 
 
 async def _awaited(receiving: Awaitable[Message]) -> Message:

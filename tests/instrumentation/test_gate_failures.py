@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,10 +55,11 @@ class Reader:
 def run(jumping_loop: Any) -> Any:
     """Runs a reader behind a gate with a server's receive and send."""
 
-    def runner(reader: Reader, receive: Any, send: Any) -> None:
+    def runner(reader: Reader, receive: Any, send: Any, **settings: Any) -> None:
+        policy = replace(POLICY, **settings)
         scope = {"type": "websocket", "path": "/", "headers": []}
         with asyncio.Runner(loop_factory=jumping_loop) as loop:
-            loop.run(AcceptFirstMiddleware(reader, policy=POLICY)(scope, receive, send))
+            loop.run(AcceptFirstMiddleware(reader, policy=policy)(scope, receive, send))
 
     return runner
 
@@ -67,7 +70,7 @@ def failing_receive(steps: list[Any]) -> Any:
 
     async def receive() -> Any:
         step = next(left)
-        if isinstance(step, Exception):
+        if isinstance(step, BaseException):
             raise step
         return step
 
@@ -84,6 +87,33 @@ def test_failure_of_the_server_is_raised_once_and_then_it_is_asked_again(run: An
     run(reader, failing_receive([CONNECT, ConnectionError("once"), TOKEN, CHAT]), take)
 
     assert reader.messages == ["once", TOKEN, CHAT]
+
+
+def test_gate_opens_when_the_server_cancels_its_own_receive(run: Any) -> None:
+    """Whoever waits asks the server itself, and gets whatever it gets without a gate."""
+    reader = Reader(2)
+    run(reader, failing_receive([CONNECT, asyncio.CancelledError(), TOKEN, CHAT]), take)
+
+    assert reader.messages == [TOKEN, CHAT]
+    assert reader.got[0][0] < TIMEOUT_S
+
+
+def test_message_that_comes_after_the_gate_has_closed_is_not_handed_on(run: Any) -> None:
+    """The application has been told of the end, though the server's receive outlives its cancellation."""
+    incoming = iter([CONNECT])
+
+    async def receive() -> Any:
+        try:
+            return next(incoming)
+        except StopIteration:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(2 * TIMEOUT_S)
+            return TOKEN
+
+    reader = Reader(2)
+    run(reader, receive, take, gate_timeout_action="close")
+
+    assert [message["type"] for message in reader.messages] == ["websocket.disconnect"] * 2
 
 
 def test_gate_opens_by_itself_when_its_timer_has_failed(run: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

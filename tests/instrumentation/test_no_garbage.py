@@ -85,6 +85,7 @@ MODES: Final[dict[str, dict[str, Any]]] = {
 def ours() -> Counter[str]:
     """Objects of our classes that are alive, by class."""
     types = [type(each) for each in gc.get_objects()]
+    # As text: a class that is a metaclass too may have a descriptor there.
     return Counter(cls.__qualname__ for cls in types if str(cls.__module__).partition(".")[0] == "acceptfirst")
 
 

@@ -10,7 +10,7 @@ import pathlib
 import urllib.parse
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
 
@@ -23,6 +23,7 @@ from acceptfirst_cli.mail import (
     SmtpPasswordOption,
     optional_mail_settings,
 )
+from acceptfirst_cli.verbs import serve_options as options
 
 HTTP_PORT = 4318
 GRPC_PORT = 4317
@@ -37,91 +38,29 @@ logger = logging.getLogger(__name__)
 def run(
     context: typer.Context,
     *,
-    host: Annotated[str, typer.Option(envvar="ACCEPTFIRST_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(envvar="ACCEPTFIRST_PORT", min=0, max=65535, help="Port for OTLP/HTTP and the API.")
-    ] = HTTP_PORT,
-    grpc_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="ACCEPTFIRST_GRPC_PORT", min=0, max=65535, help="Port for OTLP/gRPC; 4317 where it is free."
-        ),
-    ] = None,
-    store: Annotated[
-        str,
-        typer.Option(
-            envvar="ACCEPTFIRST_STORE", help="Where to store: chdb:///path or clickhouse://user:password@host:8123."
-        ),
-    ] = "",
-    data_dir: Annotated[
-        pathlib.Path, typer.Option(envvar="ACCEPTFIRST_DATA_DIR", help="Holds the log and the store.")
-    ] = pathlib.Path(".acceptfirst"),
-    token_file: Annotated[
-        pathlib.Path | None,
-        typer.Option(envvar="ACCEPTFIRST_TOKEN_FILE", help="File with the token that callers must give."),
-    ] = None,
-    alerts_file: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            envvar="ACCEPTFIRST_ALERTS_FILE", help="Who is told of alerts; else alerts.toml in the data directory."
-        ),
-    ] = None,
-    jobs: Annotated[
-        bool,
-        typer.Option(
-            "--jobs/--no-jobs",
-            envvar="ACCEPTFIRST_JOBS",
-            help="Classify, recommend, watch canaries and report at their times; off beside `acceptfirst worker`.",
-        ),
-    ] = True,
-    automatic: Annotated[
-        bool,
-        typer.Option(
-            "--automatic",
-            envvar="ACCEPTFIRST_AUTOMATIC",
-            help="Try proposals and promote good canaries without asking.",
-        ),
-    ] = False,
-    canary_share: Annotated[
-        float,
-        typer.Option(
-            envvar="ACCEPTFIRST_CANARY_SHARE", min=0.001, max=0.5, help="Of the connections that a canary is tried on."
-        ),
-    ] = 0.1,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = HTTP_PORT,
+    grpc_port: options.GrpcPort = None,
+    store: options.Store = "",
+    data_dir: options.DataDir = pathlib.Path(".acceptfirst"),
+    token_file: options.TokenFile = None,
+    alerts_file: options.AlertsFile = None,
+    jobs: options.Jobs = True,
+    automatic: options.Automatic = False,
+    canary_share: options.CanaryShare = 0.1,
     smtp: SmtpOption = "",
     smtp_password_file: SmtpPasswordOption = None,
     mail_from: MailFromOption = "",
     mail_to: MailToOption = "",
-    insecure: Annotated[
-        bool, typer.Option("--insecure", envvar="ACCEPTFIRST_INSECURE", help="Listen beyond this host without a token.")
-    ] = False,
-    tls_cert: Annotated[
-        pathlib.Path | None, typer.Option(envvar="ACCEPTFIRST_TLS_CERT", help="Certificate and chain, PEM: HTTPS.")
-    ] = None,
-    tls_key: Annotated[
-        pathlib.Path | None, typer.Option(envvar="ACCEPTFIRST_TLS_KEY", help="Key of the certificate, PEM.")
-    ] = None,
-    tls_client_ca: Annotated[
-        pathlib.Path | None,
-        typer.Option(envvar="ACCEPTFIRST_TLS_CLIENT_CA", help="Ask clients for a certificate signed by these, PEM."),
-    ] = None,
-    cors_origins: Annotated[
-        str, typer.Option(envvar="ACCEPTFIRST_CORS_ORIGINS", help="Web origins that may ask, with commas; * for any.")
-    ] = "",
-    rate_limit: Annotated[
-        float,
-        typer.Option(envvar="ACCEPTFIRST_RATE_LIMIT", min=0, help="Requests a second of one caller; 0: no limit."),
-    ] = 0.0,
-    forward_otlp: Annotated[
-        str,
-        typer.Option(envvar="ACCEPTFIRST_FORWARD_OTLP", help="URL that metrics, logs and copies of spans go to."),
-    ] = "",
-    log_level: Annotated[
-        str, typer.Option(envvar="ACCEPTFIRST_LOG_LEVEL", help="debug, info, warning or error.")
-    ] = "info",
-    log_format: Annotated[
-        str, typer.Option(envvar="ACCEPTFIRST_LOG_FORMAT", help="text, or json for one object a line.")
-    ] = "text",
+    insecure: options.Insecure = False,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    tls_client_ca: options.TlsClientCa = None,
+    cors_origins: options.CorsOrigins = "",
+    rate_limit: options.RateLimit = 0.0,
+    forward_otlp: options.ForwardOtlp = "",
+    log_level: options.LogLevel = "info",
+    log_format: options.LogFormat = "text",
 ) -> None:
     """Collect spans over OTLP, store them, answer questions about them.
 

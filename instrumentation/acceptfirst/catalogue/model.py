@@ -207,12 +207,8 @@ class Catalogue:
 
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
-        return self.shown(evidence.signature, evidence)
-
-    def shown(self, signature: str, evidence: object) -> tuple[Pattern, ...]:
-        """The same for a signature by itself and whatever has the other fields of ``Evidence``, as attributes."""
         found = []
-        for suspect in self.suspects(signature):
+        for suspect in self.suspects(evidence.signature):
             for tests, pattern in suspect:
                 for test in tests:  # not by all(): its generator would cost more than the tests do
                     if not test(evidence):

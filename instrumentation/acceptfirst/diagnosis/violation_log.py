@@ -82,7 +82,7 @@ class ViolationLog:
             "acceptfirst.connection.id": connection.id.hex(),
             "acceptfirst.trace.id": trace_id(connection),
             "acceptfirst.user.hash": connection.user_hash,
-            "acceptfirst.signature": connection.signature.text,
+            "acceptfirst.signature": connection.signature,
             "acceptfirst.pattern.evidence": happened,
             "acceptfirst.pattern.delay_helps": pattern.delay_helps,
             "acceptfirst.pattern.remedy": pattern.remedy,

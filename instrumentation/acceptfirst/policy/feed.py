@@ -73,11 +73,15 @@ class Feed:
         """Read in the background from now on; in this process only. A second call does nothing."""
         if self.is_running:
             return
-        self.is_running = True
         woken = threading.Event()
-        self._end = weakref.finalize(self, woken.set)
         thread = threading.Thread(target=_run, args=(weakref.ref(self), woken), name="acceptfirst-policy", daemon=True)
-        thread.start()
+        self.is_running = True
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread for us now; the next connection tries again
+            self.is_running = False
+            raise
+        self._end = weakref.finalize(self, woken.set)
 
     def read(self) -> float:
         """Read the source once.

@@ -204,9 +204,8 @@ class HoldGate:
 
     def _read_ahead(self) -> None:
         """Ask the server for one more, where none is asked for and there is room."""
-        if self._reading is not None or self._failure is not None:
-            return
-        if self._buffer is None or len(self._buffer) < self._connection.policy.gate_buffer:
+        has_room = self._buffer is None or len(self._buffer) < self._connection.policy.gate_buffer
+        if has_room and self._reading is None:
             self._reading = self._loop.create_task(self._receive_one(), name="acceptfirst-gate")
             self._reading.add_done_callback(self._read)
 

@@ -58,7 +58,7 @@ class Telemetry(NextMoment):
     def violated(self, connection: Connection, violation: Violation) -> None:
         """See ``Observers``."""
         self.look_after(connection)
-        details = {"connection": connection.id.hex(), "signature": str(connection.signature), "route": connection.route}
+        details = {"connection": connection.id.hex(), "signature": connection.signature, "route": connection.route}
         _told(self._tracer.violated, connection, violation)
         if connection.metered:
             _told(self._meter.violated, connection, violation)

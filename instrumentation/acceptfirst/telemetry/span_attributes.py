@@ -145,7 +145,7 @@ class Settled:
             "acceptfirst.pattern.type": violation.pattern.name,
             "acceptfirst.pattern.severity": violation.pattern.severity,
             "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
-            "acceptfirst.signature": connection.signature.text,
+            "acceptfirst.signature": connection.signature,
             "acceptfirst.signature.version": SIGNATURE_VERSION,
             "error.type": violation.pattern.name,
         }
@@ -173,7 +173,7 @@ def closing(connection: Connection) -> Closing:
     """Take the values of a connection that is finished."""
     return _closing(
         (
-            connection.signature.text,
+            connection.signature,
             connection.moments.copy(),
             connection.last_frame_monotonic_ns and connection.clock_ns + connection.last_frame_monotonic_ns,
             connection.close_code,
