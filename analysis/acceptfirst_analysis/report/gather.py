@@ -27,6 +27,7 @@ from acceptfirst_analysis.report.model import (
     Timeline,
 )
 from acceptfirst_analysis.report.phrases import count, interval, verdict_sentence
+from acceptfirst_analysis.unclassified import pattern_named
 from acceptfirst_analysis.window import BEGINNING, Window
 from acceptfirst_analysis.wording import milliseconds, per_cent
 
@@ -203,7 +204,7 @@ def _pattern(
     totals: Mapping[StratumKey, float],
     timelines: Mapping[str, Timeline],
 ) -> PatternFound:
-    pattern = catalogue[name]
+    pattern = pattern_named(catalogue, name)
     connections = sum(int(row["connections"]) for row in rows)
     total = sum(totals.get(_key(row), 0.0) for row in rows)
     examples = tuple(str(example) for row in rows for example in row["examples"])[:3]
