@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench dashboards docs servers pythons clean
+.PHONY: help install demo test lint types unit bench endurance soak dashboards docs screenshots servers pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -35,18 +35,28 @@ types: $(INSTALLED) ## mypy --strict over sources and tests
 unit: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest
 
-pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PATH
+pythons: ## the library's tests under each of Python 3.11 to 3.14 that is on PATH or among pyenv's
 	.ci/pythons
 
 bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/bench_memory.py --write docs/benchmarks.md
+
+soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
+	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
+
+endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away in every way, count what was lost
+	$(BIN)/python benchmarks/endurance.py
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+screenshots: $(INSTALLED) ## take the pictures of the page and the report with Debian's Chromium
+	$(BIN)/python docs/screenshots.py
 
 dashboards: $(INSTALLED) ## write the Grafana boards
 	$(BIN)/python dashboards/generate.py

@@ -2,7 +2,8 @@
 
 A page that is written by hand falls behind the table that it copies. So the lifecycle, the alphabet and the patterns
 are made from `acceptfirst.lifecycle`, `acceptfirst.signature` and the catalogue; only what these can't know (what a
-signature means in words, code that has the bug) is kept beside this file, in `pattern_examples.toml`, tried by a test.
+signature means in words, code that has the bug) is kept in `pattern_examples.toml`, which the page and the report show
+too, tried by a test.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from acceptfirst.signature import (
 )
 
 FOLDER: Final = Path(__file__).resolve().parent
-EXAMPLES: Final = FOLDER / "pattern_examples.toml"
+EXAMPLES: Final = FOLDER.parent / "analysis" / "acceptfirst_analysis" / "pattern_examples.toml"
 NOTICE: Final = "<!-- Made by `make docs` from {source}. Change that, not this. -->"
 
 DELAY_ANSWERS: Final = {
@@ -163,7 +164,10 @@ def pattern_page(pattern: Pattern, catalogue: Catalogue, example: dict[str, Any]
         sections += ["## What to know", *example["remarks"]]
     if explained := _relations(pattern, catalogue):
         sections += ["## Beside other patterns", explained]
-    return _page("instrumentation/acceptfirst/catalogue/patterns.toml and docs/pattern_examples.toml", *sections)
+    return _page(
+        "instrumentation/acceptfirst/catalogue/patterns.toml and analysis/acceptfirst_analysis/pattern_examples.toml",
+        *sections,
+    )
 
 
 def _severities(pattern: Pattern) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from acceptfirst.catalogue import Catalogue, Pattern
 from acceptfirst_analysis.batches import DAYS_SQL, WITHIN, batches
-from acceptfirst_analysis.fleet import TABLE, names_sql, occurrences_sql, suspects_sql_into, unexplained_sql
+from acceptfirst_analysis.fleet import SUSPECTS, TABLE, names_sql, occurrences_sql, suspects_sql_into, unexplained_sql
 from acceptfirst_analysis.matching import Compiled, fields_sql, quoted
 from acceptfirst_analysis.timeline import timeline_sql
 from acceptfirst_analysis.unclassified import INNOCENT_SIGNATURE, PATTERN, UNCLASSIFIED, evidence_sql, excuse_sql
@@ -28,6 +28,7 @@ from acceptfirst_analysis.window import Window
 from acceptfirst_store.statements import statement
 
 CLASSIFIER_VERSION: Final = 3
+MARKS_TABLE: Final = "acceptfirst.handshake_rollup_marks"
 
 #: How a person reads each field of the evidence in a sentence; the number is put between.
 FIELD_WORDS: Final = {
@@ -143,7 +144,7 @@ def _classify(
     days: list[dict[str, Any]],
 ) -> None:
     fleet = catalogue.of_scope("fleet")
-    with _scratch(database, TABLE) as scratch, _scratch(database, "acceptfirst.handshakes") as suspects:
+    with _scratch(database, f"{_COLUMNS} FROM {TABLE}") as scratch, _scratch(database, SUSPECTS) as suspects:
         for pattern in fleet:
             database.run(f"TRUNCATE TABLE {suspects}")
             database.run(suspects_sql_into(suspects, pattern), parameters)
@@ -160,9 +161,9 @@ def _classify(
 
 @contextmanager
 def _scratch(database: WritableStore, like: str) -> Iterator[str]:
-    """A table with the columns of another, so that what is needed twice is looked for once."""
+    """A table with the columns of a SELECT, so that what is needed twice is looked for once."""
     name = f"acceptfirst.classifying_{uuid.uuid4().hex}"
-    database.run(f"CREATE TABLE {name} AS {like} ENGINE = Memory")
+    database.run(f"CREATE TABLE {name} ENGINE = Memory AS SELECT {like} LIMIT 0")
     try:
         yield name
     finally:
@@ -185,11 +186,17 @@ def _reconcile(database: WritableStore, scratch: str, found: str, kind: str, par
         f"GROUP BY connection_id HAVING {_OF_RANGE}"
     )
     if database.rows(f"SELECT count() AS n FROM ({stale})", parameters)[0]["n"]:  # noqa: S608 - as above
-        of_kind = kind.replace(WITHIN, "1")  # a deletion knows no virtual columns; the identities say which they are
-        database.run(
-            f"DELETE FROM {TABLE} WHERE {of_kind} AND {_KEY} NOT IN ({mine}) AND connection_id IN ({stale})",  # noqa: S608 - as above
-            parameters,
-        )
+        # A deletion knows no virtual columns; the identities say which rows they are.
+        condition = f"{kind.replace(WITHIN, '1')} AND {_KEY} NOT IN ({mine}) AND connection_id IN ({stale})"
+        database.run(_mark_sql(condition), parameters)
+        database.run(f"DELETE FROM {TABLE} WHERE {condition}", parameters)  # noqa: S608 - as above
+
+
+def _mark_sql(stale: str) -> str:
+    """Have the rollup compute the minutes of rows again that are about to be deleted, and then can't say so."""
+    began = "reinterpretAsUInt64(reverse(substring(connection_id, 1, 6)))"  # milliseconds
+    minute = f"toDateTime(least(intDiv({began}, 60000) * 60, 4294967280), 'UTC')"
+    return f"INSERT INTO {MARKS_TABLE} (minute) SELECT DISTINCT {minute} FROM {TABLE} WHERE {stale}"  # noqa: S608 - as above
 
 
 _OF_RANGE: Final = """min(first_seen) >= parseDateTime64BestEffort({since:String}, 9, 'UTC')

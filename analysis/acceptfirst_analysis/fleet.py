@@ -19,6 +19,9 @@ COLUMNS: Final = (
 )
 """What the fleet patterns read of a connection."""
 
+SUSPECTS: Final = f"{', '.join(COLUMNS)}, substring(ranked_signature, 2) AS signature FROM acceptfirst.handshakes"
+"""What a SELECT of settled connections has."""
+
 TABLE: Final = "acceptfirst.race_condition_patterns"
 
 
@@ -29,8 +32,8 @@ def suspects_sql_into(table: str, pattern: Pattern) -> str:
     """
     settled = ", ".join(f"{'min' if name == 'first_seen' else 'max'}(h.{name})" for name in COLUMNS[1:])
     return f"""
-INSERT INTO {table} ({", ".join(COLUMNS)})
-SELECT connection_id, {settled}
+INSERT INTO {table} ({", ".join(COLUMNS)}, signature)
+SELECT connection_id, {settled}, substring(max(h.ranked_signature), 2)
 FROM acceptfirst.handshakes AS h
 WHERE connection_id IN (
 {suspects_sql(pattern.name)}

@@ -14,6 +14,9 @@ from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.window import Window
 
 TABLE: Final = "tuning_recommendations"
+ACTOR: Final = "acceptfirst"
+"""Who took a step that no person took, in the history of a policy."""
+
 STATUS_PROPOSED: Final = "proposed"
 
 
@@ -41,7 +44,7 @@ def _stored(row: Recommendation, window: Window, now: datetime) -> dict[str, Any
     whole = row.to_row()
     same = ("environment", "service", "route", "verdict", "readiness_mode_seen", "delay_ms", "timeout_ms", "slo")
     also = ("poll_interval_ms", "ladder_ms", "confidence", "violation_rate", "violation_rate_upper", "rationale")
-    rest = ("delay_ms_estimate", "n", "n_missing", "provisional")
+    rest = ("delay_ms_estimate", "n", "n_missing", "n_never_ready", "headroom", "provisional")
     changes = {key: whole[key] for key in ("verdict", "delay_ms", "timeout_ms", "poll_interval_ms", "ladder_ms")}
     return {
         **{key: whole[key] for key in (*same, *also, *rest)},

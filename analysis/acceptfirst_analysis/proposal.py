@@ -8,6 +8,7 @@ from typing import Final
 
 from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
 from acceptfirst.policy import Policy, default_policy
+from acceptfirst.policy.steps import STEP_DOWN_MS_MIN, STEP_DOWN_SHARE_MAX
 from acceptfirst_analysis.recommendation import Recommendation
 
 #: Verdicts that a policy can carry out; the others ask for code, for a look or for more handshakes.
@@ -39,6 +40,36 @@ def propose(
         base = policies.get(environment) or current.get(environment) or default_policy(environment)
         policies[environment] = _with(base, row, version) if row.verdict in APPLICABLE else base
     return policies
+
+
+def within_step(old: Policy, new: Policy) -> Policy:
+    """The new policy, but no delay and no timeout of it further down than one step may go; up is free.
+
+    What is left of the way is for the next weeks: a timeout that is too short loses messages, one that is too long
+    costs patience.
+
+    Args:
+        old: what holds now.
+        new: what is wished for.
+
+    Returns:
+        A policy that ``check_step`` lets through.
+    """
+    routes = {route: _stepped(old.for_route(route), own) for route, own in new.routes.items()}
+    return replace(_stepped(old, new), routes=routes)
+
+
+def _stepped(old: Policy, new: Policy) -> Policy:
+    timeout_ms = max(new.handshake_timeout_ms, _lowest_ms(old.handshake_timeout_ms))
+    if new.readiness_mode not in (None, "blind"):
+        return replace(new, handshake_timeout_ms=timeout_ms)
+    attempts = range(max(len(old.delay_ladder_ms), len(new.delay_ladder_ms)))
+    ladder_ms = tuple(max(new.delay_ms(attempt), _lowest_ms(old.delay_ms(attempt))) for attempt in attempts)
+    return replace(new, handshake_timeout_ms=timeout_ms, delay_ladder_ms=ladder_ms)
+
+
+def _lowest_ms(before_ms: float) -> float:
+    return before_ms - max(before_ms * STEP_DOWN_SHARE_MAX, min(STEP_DOWN_MS_MIN, before_ms))
 
 
 def _with(policy: Policy, row: Recommendation, version: str) -> Policy:

@@ -1,11 +1,13 @@
 """How long handshakes took to become ready after accept returned, one sample a stratum.
 
 A stratum is environment, service and route. Strata are never pooled: a cold route in a warm crowd would run at ten
-times its objective while the pooled figure looked right.
+times its objective while the pooled figure looked right. Within one, what ran under several settings is one sample only
+where the settings are not shown to differ (``pooled_with_latest``); else the latest setting speaks alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +15,16 @@ from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
+from scipy.stats import fisher_exact
 
 from acceptfirst_analysis.bounds import Milliseconds
+from acceptfirst_analysis.multiple import holm
 
 StratumKey = tuple[str, str, str]
 
 MICROSECONDS_PER_MS: Final = 1000.0
+POOLING_ALPHA: Final = 0.01
+POOLING_SHARES: Final = (0.95, 0.5, 0.05, 0.005, 0.001)
 EVENT_MODES: Final = frozenset({"event", "polled"})  # an event or a check says when the application is ready
 
 
@@ -87,6 +93,9 @@ class Stratum:
         n_messaged: of those, in which the client sent anything, so that it could have come too early.
         accept_ms_max: the longest from the server handing a connection over to accept returned.
         times: the sample.
+        n_set_aside: handshakes under earlier settings that are shown to differ from the latest, so that they are left
+            out of the sample.
+        n_skewed: handshakes that were ready before they were accepted, by their clocks; each counts as never ready.
     """
 
     environment: str
@@ -105,6 +114,8 @@ class Stratum:
     n_messaged: int
     accept_ms_max: float
     times: ReadinessTimes
+    n_set_aside: int = 0
+    n_skewed: int = 0
 
     @property
     def key(self) -> StratumKey:
@@ -125,7 +136,9 @@ def strata_of(rows: Sequence[Mapping[str, Any]]) -> list[Stratum]:
 
 def _stratum(key: StratumKey, settings: list[Mapping[str, Any]]) -> Stratum:
     latest = max(settings, key=lambda row: str(row["last_seen"]))
-    telling = [row for row in settings if tells_readiness(row)]
+    telling = sorted((row for row in settings if tells_readiness(row)), key=lambda row: str(row["last_seen"]))
+    samples = [_times([row]) for row in telling]
+    pooled = pooled_with_latest(samples)
     return Stratum(
         *key,
         readiness_mode=str(latest["readiness_mode"]),
@@ -140,10 +153,54 @@ def _stratum(key: StratumKey, settings: list[Mapping[str, Any]]) -> Stratum:
         n_timed_out=int(latest["n_timed_out"]),
         n_messaged=int(latest["n_messaged"]),
         accept_ms_max=max(float(row["accept_ms_max"]) for row in settings),
-        times=ReadinessTimes(
-            ready_ms=_expand(telling, "ready_us", "ready_count"),
-            waited_ms=_expand(telling, "waited_us", "waited_count"),
-        ),
+        times=_times([telling[index] for index in pooled]),
+        n_set_aside=sum(sample.n for index, sample in enumerate(samples) if index not in pooled),
+        n_skewed=sum(int(row.get("n_skewed", 0)) for row in telling),
+    )
+
+
+def pooled_with_latest(samples: Sequence[ReadinessTimes]) -> list[int]:
+    """Which samples may be one with the latest: those that are not shown to differ from it where bounds are made.
+
+    Each is compared with the latest at the pooled times that 95, 50, 5, 0.5 and 0.1 % exceed, by Fisher's exact test;
+    Holm's correction over all comparisons keeps the chance of setting one aside that is alike below ``POOLING_ALPHA``.
+
+    Args:
+        samples: the latest last.
+
+    Returns:
+        Their positions, ascending; the latest is always in.
+    """
+    if len(samples) < 2:  # noqa: PLR2004 - one sample has nobody to differ from
+        return list(range(len(samples)))
+    latest = samples[-1]
+    adjusted = iter(holm([p for other in samples[:-1] for p in _differences(other, latest)]))
+    alike = [
+        index
+        for index in range(len(samples) - 1)
+        if all(p > POOLING_ALPHA for p in [next(adjusted) for _ in POOLING_SHARES])
+    ]
+    return [*alike, len(samples) - 1]
+
+
+def _differences(one: ReadinessTimes, other: ReadinessTimes) -> list[float]:
+    merged = np.sort(np.concatenate([one.worst_case_ms, other.worst_case_ms]))
+    return [_difference(one, other, merged, share) for share in POOLING_SHARES]
+
+
+def _difference(one: ReadinessTimes, other: ReadinessTimes, merged: Milliseconds, share: float) -> float:
+    if not len(merged):
+        return 1.0
+    limit_ms = merged[max(0, math.ceil(len(merged) * (1 - share)) - 1)]
+    late = [sample.n - int(np.searchsorted(sample.worst_case_ms, limit_ms, side="right")) for sample in (one, other)]
+    table = np.array([[late[0], one.n - late[0]], [late[1], other.n - late[1]]])
+    return float(fisher_exact(table).pvalue)
+
+
+def _times(settings: Sequence[Mapping[str, Any]]) -> ReadinessTimes:
+    return ReadinessTimes(
+        ready_ms=_expand(settings, "ready_us", "ready_count"),
+        waited_ms=_expand(settings, "waited_us", "waited_count"),
     )
 
 
@@ -158,9 +215,8 @@ def tells_readiness(row: Mapping[str, Any]) -> bool:
 
 def _expand(settings: Sequence[Mapping[str, Any]], values_us: str, counts: str) -> Milliseconds:
     """Ascending milliseconds from whole microseconds, each with the number of handshakes that took it."""
-    parts = [
-        # 64-bit integers come as text where JSON was between us and the store.
-        np.repeat(np.asarray(row[values_us], dtype=np.float64), np.asarray(row[counts], dtype=np.int64))
-        for row in settings
-    ]
-    return np.sort(np.concatenate([np.empty(0), *parts])) / MICROSECONDS_PER_MS
+    # 64-bit integers come as text where JSON was between us and the store.
+    values = np.concatenate([np.empty(0), *(np.asarray(row[values_us], dtype=np.float64) for row in settings)])
+    times = np.concatenate([np.empty(0, np.int64), *(np.asarray(row[counts], dtype=np.int64) for row in settings)])
+    order = np.argsort(values)  # the distinct ones, which are far fewer
+    return np.repeat(values[order] / MICROSECONDS_PER_MS, times[order])

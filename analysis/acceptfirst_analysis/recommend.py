@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from acceptfirst.catalogue import Catalogue, Pattern
+from acceptfirst_analysis import wording
 from acceptfirst_analysis.bounds import rate
+from acceptfirst_analysis.exploration import Arm, Trial, next_trial
 from acceptfirst_analysis.readiness import Stratum, StratumKey, strata_of
 from acceptfirst_analysis.recommendation import SCHEMA_VERSION, Recommendation, Settings
+from acceptfirst_analysis.units import per_cent
 from acceptfirst_analysis.verdict import judge
-from acceptfirst_analysis.window import Window
-from acceptfirst_analysis.wording import per_cent
+from acceptfirst_analysis.weeks import headroom, weeks_of, whole_weeks
+from acceptfirst_analysis.window import WEEK, Window, week_before, window_between
+
+HISTORY: Final = 8 * WEEK
+"""How far back weeks are looked at for their drift."""
 
 
 class StatementReader(Protocol):
@@ -61,26 +67,68 @@ def recommend(
     if environment and not handshakes:
         _require_seen(reader, environment, window)
     strata = {s.key: s for s in strata_of(reader.statement_rows("readiness_times", parameters))}
+    headrooms = _headrooms(reader, environment, window)
     counts = reader.statement_rows("pattern_counts", parameters)
     fixes = code_fixes(counts, handshakes, catalogue, settings, provisional=window.provisional)
-    return list(_merged(handshakes, strata, fixes, settings, provisional=window.provisional))
+    trials = _trials(reader, parameters, strata, settings)
+    merged = _merged(handshakes, strata, fixes, headrooms, trials, settings=settings, provisional=window.provisional)
+    return list(merged)
 
 
 def _merged(
     keys: Iterable[StratumKey],
     strata: Mapping[StratumKey, Stratum],
     fixes: Mapping[StratumKey, Recommendation],
-    settings: Settings,
+    headrooms: Mapping[StratumKey, float],
+    trials: Mapping[StratumKey, Trial],
     *,
+    settings: Settings,
     provisional: bool,
 ) -> Iterable[Recommendation]:
     for key in keys:
         stratum, fix = strata.get(key), fixes.get(key)
         if stratum is not None and (stratum.times.n or fix is None):
-            yield judge(stratum, settings, provisional=provisional)
+            row = judge(stratum, settings, provisional=provisional, headroom=headrooms.get(key, 1.0))
+            yield _explored(row, trials[key]) if key in trials else row
         if fix is not None:
             mode = stratum.readiness_mode if stratum is not None else fix.readiness_mode_seen
             yield replace(fix, readiness_mode_seen=mode)
+
+
+def _headrooms(reader: StatementReader, environment: str, window: Window) -> dict[StratumKey, float]:
+    """By what each stratum's delay is multiplied for next week, from the whole weeks up to the range's end."""
+    until = week_before(window.until, now=window.until).until
+    parameters = {"environment": environment, **window_between(until - HISTORY, until, now=until).parameters}
+    weeks = weeks_of(reader.statement_rows("readiness_weeks", parameters))
+    length = (window.until - window.since) / WEEK
+    return {
+        key: headroom([histogram.median_ms for _, histogram in whole_weeks(found)], min(length, len(found)))
+        for key, found in weeks.items()
+    }
+
+
+def _trials(
+    reader: StatementReader, parameters: Mapping[str, Any], strata: Mapping[StratumKey, Stratum], settings: Settings
+) -> dict[StratumKey, Trial]:
+    """Where nothing tells readiness behind a delay: which shorter delay to try next, and on how many connections.
+
+    What the delay was too short for is then only seen by its consequences, an exception or another race.
+    """
+    blind = {key for key, stratum in strata.items() if stratum.readiness_mode == "blind" and not stratum.times.n}
+    if not blind:
+        return {}
+    rows = [row for row in reader.statement_rows("arm_outcomes", parameters) if row["readiness_mode"] == "blind"]
+    arms: dict[StratumKey, list[Arm]] = {}
+    for row in rows:
+        arm = Arm(float(row["delay_applied_ms"]), int(row["n_failed"]), int(row["n"]))
+        arms.setdefault(_key(row), []).append(arm)
+    found = {key: next_trial(arms.get(key, ()), settings.slo, settings.confidence) for key in blind}
+    return {key: trial for key, trial in found.items() if trial is not None}
+
+
+def _explored(row: Recommendation, trial: Trial) -> Recommendation:
+    evidence = {**row.evidence, "trial": {"delay_ms": trial.delay_ms, "share": trial.share}}
+    return replace(row, rationale=f"{row.rationale} {wording.trial(trial)}", evidence=evidence)
 
 
 def code_fixes(

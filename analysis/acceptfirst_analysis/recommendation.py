@@ -11,6 +11,9 @@ from acceptfirst.policy import DELAY_MS_MAX
 
 SCHEMA_VERSION: Final = 1
 
+#: Above five attempts gRPC counts five too; a fifth of the requests is the default of Envoy's retry budget.
+RETRY: Final[Mapping[str, Any]] = {"attempts_max": 5, "jitter": "full", "budget_share": 0.2}
+
 Verdict = Literal["gate", "poll", "delay", "code_fix", "keep", "cliff", "not_enough_evidence"]
 
 
@@ -65,7 +68,13 @@ class Recommendation:
         violation_rate_upper: its Clopper-Pearson upper bound.
         delay_ms_estimate: the point estimate that ``delay_ms`` bounds.
         n: handshakes in the sample.
-        n_missing: of those, that never became ready; each counts as above every delay.
+        n_missing: how many more handshakes like these are needed before anything can be said; 0 where enough are
+            there, or where no number would do.
+        n_never_ready: of ``n``, that never became ready; each counts as above every delay.
+        headroom: what ``delay_ms`` was multiplied by, so that it holds for a next week that drifts as the past ones
+            did; 1 where fewer than four weeks are known.
+        retry: how to try again by the ladder: ``attempts_max``, ``jitter`` (``full``: each wait is drawn from 0 to its
+            step), ``budget_share`` (retries a server may have at once, of its handshakes).
         pattern: the race that a ``code_fix`` is for.
         cost: what it costs and what it saves; see ``acceptfirst_analysis.verdict``.
         rationale: why, in sentences.
@@ -92,6 +101,9 @@ class Recommendation:
     violation_rate_upper: float | None = None
     delay_ms_estimate: float | None = None
     n_missing: int = 0
+    n_never_ready: int = 0
+    headroom: float = 1.0
+    retry: Mapping[str, Any] = field(default_factory=lambda: dict(RETRY))
     pattern: str | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     from_values: Mapping[str, Any] = field(default_factory=dict)

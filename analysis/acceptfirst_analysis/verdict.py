@@ -8,7 +8,7 @@ the bound and the estimate are so far apart that the answer lies on a cliff. Els
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from acceptfirst.environment import UnknownEnvironmentError
@@ -21,6 +21,8 @@ from acceptfirst_analysis.bounds import (
     quantile_upper,
     rate,
     rate_is_above,
+    samples_min,
+    samples_required,
 )
 from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
 from acceptfirst_analysis.recommendation import Recommendation, Settings, Verdict
@@ -39,7 +41,7 @@ class Delays:
         estimate_ms: point estimate of the quantile, before the cost is looked at.
         bound_ms: its upper bound.
         estimate_cheapest_ms: the cheapest delay that keeps the estimate.
-        bound_cheapest_ms: the cheapest delay that keeps the bound: what is recommended.
+        bound_cheapest_ms: the cheapest delay that keeps the bound, and next week's headroom: what is recommended.
         is_censored_estimate: whether too many never became ready for the worst case to say anything, so that the
             estimate assumes that leaving had nothing to do with being slow.
     """
@@ -49,6 +51,14 @@ class Delays:
     estimate_cheapest_ms: float | None
     bound_cheapest_ms: float | None
     is_censored_estimate: bool
+
+    def with_headroom(self, factor: float, settings: Settings) -> Delays:
+        """The same, but what is recommended is so many times longer, up to the guardrail."""
+        if self.bound_cheapest_ms is None or factor <= 1.0:
+            return self
+        longer_ms = _rounded(self.bound_cheapest_ms * factor)
+        limited_ms = min(longer_ms or 0.0, max(settings.delay_ms_max, self.bound_cheapest_ms))
+        return replace(self, bound_cheapest_ms=limited_ms)
 
 
 def delays_of(times: ReadinessTimes, settings: Settings) -> Delays:
@@ -62,27 +72,32 @@ def delays_of(times: ReadinessTimes, settings: Settings) -> Delays:
     return Delays(estimate_ms, bound_ms, cheapest_ms, _cheapest(times, bound_ms, settings), False)
 
 
-def judge(stratum: Stratum, settings: Settings, *, provisional: bool) -> Recommendation:
+def judge(stratum: Stratum, settings: Settings, *, provisional: bool, headroom: float = 1.0) -> Recommendation:
     """The verdict on one stratum's timing.
 
     Args:
         stratum: its sample and its setting in force.
         settings: objective, confidence and costs.
         provisional: whether the range was anything but one complete ISO week.
+        headroom: what a delay is multiplied by for next week's drift; see ``acceptfirst_analysis.weeks.headroom``.
 
     Returns:
         A row whose ``cost`` holds ``connections`` (estimated from the weights), ``wait_ms_mean_before`` and
-        ``wait_ms_mean_after`` (what a client waits between accept and its first answer), ``added_latency_s`` (over all
-        connections; negative where it saves) and ``violations_avoided``.
+        ``wait_ms_mean_after`` (what a client waits between accept and its first answer), ``added_latency_s``
+        (user-seconds over all connections; negative where it saves), ``violations_avoided``, and
+        ``user_seconds_saved`` (what those would have cost, less what is waited for it).
     """
     delays = delays_of(stratum.times, settings)
     verdict, reason = _verdict(stratum, delays, settings)
+    delays = delays.with_headroom(headroom, settings)
     timeout_ms, timeout_is_bound = timeout_of(stratum, settings)
     violations = rate(stratum.n_violations, stratum.n_setting, settings.confidence)
     sentences = [reason, wording.missing(stratum, delays.is_censored_estimate and delays.estimate_ms is not None)]
     if stratum.times.n:
         sentences.append(wording.timeout(timeout_ms, timeout_is_bound, settings))
-    sentences.append(wording.window(provisional))
+    if verdict in {"delay", "poll"}:
+        sentences.append(wording.headroom(headroom))
+    sentences += [wording.set_aside(stratum), wording.window(provisional)]
     return Recommendation(
         environment=stratum.environment,
         service=stratum.service,
@@ -99,13 +114,20 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool) -> Recomme
         violation_rate_upper=violations.high if violations.n else None,
         delay_ms_estimate=delays.estimate_cheapest_ms,
         n=stratum.times.n,
-        n_missing=stratum.times.n_missing,
+        n_missing=missing_of(stratum, settings) if verdict == "not_enough_evidence" else 0,
+        n_never_ready=stratum.times.n_missing,
+        headroom=headroom,
         pattern="early_message_before_ready" if verdict == "code_fix" else None,
-        cost=cost_of(stratum, verdict, delays),
+        cost=cost_of(stratum, verdict, delays, settings),
         rationale=" ".join(sentence for sentence in sentences if sentence),
         provisional=provisional,
         from_values=_in_force(stratum),
-        evidence={"n_refused": stratum.n_refused, "policy_versions": stratum.policy_versions},
+        evidence={
+            "n_refused": stratum.n_refused,
+            "n_set_aside": stratum.n_set_aside,
+            "n_skewed": stratum.n_skewed,
+            "policy_versions": stratum.policy_versions,
+        },
     )
 
 
@@ -196,7 +218,34 @@ def ladder_of(times: ReadinessTimes, delays: Delays) -> tuple[float, ...]:
     return tuple(ladder)
 
 
-def cost_of(stratum: Stratum, verdict: Verdict, delays: Delays) -> dict[str, float]:
+def missing_of(stratum: Stratum, settings: Settings) -> int:
+    """How many more handshakes like these would be enough for an answer; 0 where no number would."""
+    times = stratum.times
+    if not times.n:
+        return samples_min(settings.slo, settings.confidence)
+    if times.n_missing > times.n * settings.slo:
+        return 0  # more of the same never bounds a delay: first find out why they leave
+    late = times.exceedances_certain(settings.delay_ms_max)
+    if late > times.n * settings.slo:
+        return _until_shown(late, times.n, settings) - times.n
+    return max(samples_required(late, settings.slo, settings.confidence) - times.n, 1)
+
+
+def _until_shown(late: int, n: int, settings: Settings) -> int:
+    """About how many handshakes show that every delay fails, if they go on as they did: by doubling, then halving."""
+    low, high = n, n
+    while not rate_is_above(late * high // n, high, settings.slo, settings.confidence):
+        low, high = high, high * 2
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if rate_is_above(late * middle // n, middle, settings.slo, settings.confidence):
+            high = middle
+        else:
+            low = middle
+    return max(high, n + 1)
+
+
+def cost_of(stratum: Stratum, verdict: Verdict, delays: Delays, settings: Settings) -> dict[str, float]:
     """What following the verdict costs in waiting and saves in violations, over the connections of the range."""
     times = stratum.times
     if not len(times.ready_ms):
@@ -211,12 +260,15 @@ def cost_of(stratum: Stratum, verdict: Verdict, delays: Delays) -> dict[str, flo
     elif verdict in {"delay", "poll"} and delays.bound_cheapest_ms is not None:
         after_ms, share_after = delays.bound_cheapest_ms, times.share_above(delays.bound_cheapest_ms)
     share_before = stratum.n_violations / max(stratum.n_setting, 1)
+    added_s = (after_ms - before_ms) * stratum.handshakes / 1000.0
+    avoided = max(0.0, share_before - share_after) * stratum.handshakes
     return {
         "connections": round(stratum.handshakes),
         "wait_ms_mean_before": round(before_ms, 3),
         "wait_ms_mean_after": round(after_ms, 3),
-        "added_latency_s": round((after_ms - before_ms) * stratum.handshakes / 1000.0, 3),
-        "violations_avoided": round(max(0.0, share_before - share_after) * stratum.handshakes, 1),
+        "added_latency_s": round(added_s, 3),
+        "violations_avoided": round(avoided, 1),
+        "user_seconds_saved": round(avoided * settings.lambda_ms / 1000.0 - added_s, 3),
     }
 
 

@@ -90,6 +90,18 @@ def iso_week(text: str, *, now: datetime) -> Window:
     return window_between(start, start + WEEK, now=now)
 
 
+def week_before(instant: datetime, *, now: datetime) -> Window:
+    """The last ISO week that was over at an instant.
+
+    Args:
+        instant: aware datetime.
+        now: aware datetime; see ``window_between``.
+    """
+    day = instant.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = day - timedelta(days=day.isoweekday() - 1)
+    return window_between(monday - WEEK, monday, now=now)
+
+
 def parse_instant(text: str, *, now: datetime) -> datetime:
     """An instant written as ISO 8601 (UTC unless it says otherwise) or as an age: ``90s``, ``30m``, ``24h``, ``7d``.
 

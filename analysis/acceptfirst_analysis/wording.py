@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from acceptfirst_analysis.bounds import samples_required
+from acceptfirst_analysis.exploration import Trial
 from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
 from acceptfirst_analysis.recommendation import Settings
-
-WHOLE_FROM_MS: Final = 100.0
-
-
-def milliseconds(value: float) -> str:
-    """``22.4 ms``: three digits, and a thousands separator above that."""
-    return f"{value:,.0f} ms" if value >= WHOLE_FROM_MS else f"{value:.3g} ms"
-
-
-def per_cent(share: float) -> str:
-    """``0.1 %``: three digits."""
-    return f"{100 * share:.3g} %"
+from acceptfirst_analysis.units import milliseconds, per_cent
 
 
 def readiness_unknown(stratum: Stratum) -> str:
@@ -150,6 +138,35 @@ def missing(stratum: Stratum, is_censored_estimate: bool) -> str:
         sentences.append(
             f"{stratum.n_refused} more were closed by the application itself before it was ready and are left out."
         )
+    return " ".join(sentences)
+
+
+def trial(found: Trial) -> str:
+    """The second advice in blind mode."""
+    return (
+        f"If that can't be, a canary with {milliseconds(found.delay_ms)} on {per_cent(found.share)} of the connections "
+        "is the next step down: what is in force is shown to keep the objective, and even if the shorter delay fails "
+        "for all of them it uses up a tenth of it."
+    )
+
+
+def headroom(factor: float) -> str:
+    """What next week's drift adds."""
+    if factor <= 1.0:
+        return "It holds for weeks like this one; fewer than four weeks are known, or they did not drift."
+    return f"It has {per_cent(factor - 1)} of headroom, since the weeks before drifted."
+
+
+def set_aside(stratum: Stratum) -> str:
+    """What of the range is not in the sample."""
+    sentences = []
+    if stratum.n_set_aside:
+        sentences.append(
+            f"{stratum.n_set_aside:,} handshakes under earlier settings became ready at other times (Holm-adjusted "
+            "tests) and are not pooled with the latest."
+        )
+    if stratum.n_skewed:
+        sentences.append(f"{stratum.n_skewed} were ready before they were accepted, by a clock that was set back.")
     return " ".join(sentences)
 
 

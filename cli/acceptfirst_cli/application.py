@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,16 +11,26 @@ import typer.core
 import typer.main
 
 import acceptfirst
+from acceptfirst_cli.configuration import FILE_VARIABLE, ConfigurationFile, find_file, read_file, require_valid
 from acceptfirst_cli.errors import CommandError, ExitCode
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("acceptfirst_cli.verbs.demo:run", "Run the incident, find its causes, tune them away, show the proof."),
     "serve": ("acceptfirst_cli.verbs.serve:run", "Collect spans over OTLP, store them, answer questions about them."),
+    "doctor": ("acceptfirst_cli.verbs.doctor:run", "Examine what serve needs; say how to mend what is wrong."),
+    "status": ("acceptfirst_cli.verbs.status:run", "Show how a running serve is."),
+    "tail": ("acceptfirst_cli.verbs.tail:run", "Show handshakes as they happen."),
+    "worker": ("acceptfirst_cli.verbs.worker:run", "Run the jobs beside a ClickHouse server."),
     "classify": ("acceptfirst_cli.verbs.classify:run", "Name the races in what is stored."),
     "recommend": ("acceptfirst_cli.verbs.recommend:run", "Say per environment, service and route what to change."),
+    "verify": ("acceptfirst_cli.verbs.verify:run", "Say whether the last change worked."),
     "report": ("acceptfirst_cli.verbs.report:run", "Write the tuning report."),
     "patterns": ("acceptfirst_cli.verbs.patterns:app", "Look up the races that AcceptFirst knows."),
+    "alerts": ("acceptfirst_cli.verbs.alerts:app", "List alerts, check a range in a pipeline, try the receivers."),
+    "dashboards": ("acceptfirst_cli.verbs.dashboards:app", "Write Grafana's boards and alert rules, and check them."),
+    "db": ("acceptfirst_cli.verbs.db:app", "Migrate the store, see what it takes, erase from it."),
     "simulate": ("acceptfirst_cli.verbs.simulate:run", "Make labelled handshakes, to try analyses and policies on."),
+    "config": ("acceptfirst_cli.verbs.config:app", "Show settings and where each came from; check a file."),
     "policy": ("acceptfirst_cli.verbs.policy:app", "Show policies, propose, promote and roll back."),
 }
 """Verb: where it lives (a function, or a group of them), and its line in the overview."""
@@ -36,11 +47,7 @@ class LazyVerbs(typer.core.TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any | None:
         """The command of a verb, imported now."""
         del ctx
-        if cmd_name not in VERBS:
-            return None
-        location, summary = VERBS[cmd_name]
-        module_name, attribute = location.split(":")
-        return _command(cmd_name, getattr(importlib.import_module(module_name), attribute), summary)
+        return command_of(cmd_name) if cmd_name in VERBS else None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; an interruption keeps its own exit code, which the framework would make a plain failure."""
@@ -54,6 +61,13 @@ class LazyVerbs(typer.core.TyperGroup):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+def command_of(verb: str) -> Any:
+    """The command of a verb in ``VERBS``, imported now."""
+    location, summary = VERBS[verb]
+    module_name, attribute = location.split(":")
+    return _command(verb, getattr(importlib.import_module(module_name), attribute), summary)
 
 
 def _command(name: str, target: Any, summary: str) -> Any:
@@ -76,13 +90,30 @@ def _print_version(wanted: bool) -> None:
 
 
 def _root(
+    context: typer.Context,
     *,
+    config: Annotated[
+        Path | None, typer.Option(help="A file with settings; acceptfirst.toml here if left out.", envvar=FILE_VARIABLE)
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Shows which WebSocket handshakes race, why, and tunes the race away, with proof."""
     del version
+    if not context.resilient_parsing:
+        context.obj = read_file(find_file(config))
+        context.default_map = _defaults(context.invoked_subcommand or "", context.obj)
+
+
+def _defaults(verb: str, file: ConfigurationFile) -> dict[str, Any]:
+    """What a file says, where the framework looks for it: under the verb, and under the commands of a group."""
+    if not file.values or verb not in VERBS:
+        return {}
+    if verb != "config":  # which shows what is wrong, so it must not stumble over it
+        require_valid(file, command_of("serve"))
+    values = dict(file.values)
+    return {verb: {**values, **dict.fromkeys(getattr(command_of(verb), "commands", {}), values)}}
 
 
 def build() -> Any:

@@ -69,13 +69,11 @@ class PolicyClient:
         return answer
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        url, token = self._source.url, self._source.token
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = self._source.url
         content = None if body is None else json.dumps(body)
         try:
-            # A collector is a neighbour: a proxy that the environment names for the web would not find it.
-            with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
-                return client.request(method, f"{url}/api/v1/policy/{path}", content=content, headers=headers)
+            with self._source.http_client(PATIENCE_S) as client:
+                return client.request(method, f"/api/v1/policy/{path}", content=content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(f"nothing answers at {url}: {error}", ExitCode.UNREACHABLE) from error
 

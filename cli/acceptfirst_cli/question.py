@@ -12,7 +12,7 @@ from acceptfirst.environment import UnknownEnvironmentError, normalise_environme
 from acceptfirst_analysis.recommendation import Settings
 from acceptfirst_analysis.window import Window, WindowError, iso_week, parse_instant, window_between
 
-FORMATS: Final = ("html", "md", "json")
+FORMATS: Final = ("html", "md", "json", "email")
 
 
 class QuestionError(ValueError):

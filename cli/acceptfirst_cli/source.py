@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import httpx
 import typer
 
+from acceptfirst_cli.configuration import TOKEN_VARIABLE
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
 
 JOB_SECONDS_MAX: Final = 150.0
+CARE_SECONDS_MAX: Final = 3600.0
+"""Rewriting what an erasure touches takes as long as it takes."""
 DATA_DIR: Final = Path(".acceptfirst")
+DATA_DIR_VARIABLE: Final = "ACCEPTFIRST_DATA_DIR"
 
 StoreOption = Annotated[
     str,
@@ -45,6 +51,18 @@ class Source:
     dsn: str = ""
     url: str = ""
     token: str = field(default="", repr=False)
+    certificate: str = ""
+
+    def http_client(self, timeout_s: float) -> httpx.Client:
+        """A client for the collector at ``url``, with its token.
+
+        Raises:
+            CommandError: the certificate of the serve here can't be read.
+        """
+        trust: Any = importlib.import_module("acceptfirst_store.remote").trusting(self.certificate)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        # A collector is a neighbour: a proxy that the environment names for the web would not find it.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, trust_env=False, verify=trust)
 
     def classify(self, question: Question) -> dict[str, Any]:
         """Classify, here or there."""
@@ -75,31 +93,90 @@ class Source:
         with self._database() as database:
             return self._work("report", database, question)
 
+    def care(self, what: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the collector to care for its store: ``stats``, or ``migrate`` and ``prune`` with what is asked."""
+        method = "GET" if asked is None else "POST"
+        return self._request(method, f"db/{what}", None if asked is None else dict(asked), CARE_SECONDS_MAX)
+
+    @contextmanager
+    def open_store(self, *, migrated: bool = True, made: bool = False) -> Iterator[Any]:
+        """The store, opened here.
+
+        Args:
+            migrated: bring its tables up to date first.
+            made: make an embedded one where there is none.
+        """
+        with self._database(migrated=migrated, made=made) as database:
+            yield database
+
+    def verify(self, question: Question) -> dict[str, Any]:
+        """Whether the last change worked, looked up here or there."""
+        if self.url:
+            return self._post("verify", question)
+        with self._database() as database:
+            return self._work("verify", database, question)
+
+    def alerts(self, filters: Mapping[str, Any], settings: Any) -> dict[str, Any]:
+        """The alerts that are remembered, here or there.
+
+        Args:
+            filters: those of ``GET /api/v1/alerts``.
+            settings: the alerts file's, for a store; a collector has its own.
+        """
+        if self.url:
+            return self._request("GET", f"alerts?{urlencode(filters)}", None, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        with self._database() as database:
+            listed: dict[str, Any] = answers.alerts_document(database, filters, settings)
+            return listed
+
+    def check_alerts(self, question: Question, settings: Any) -> dict[str, Any]:
+        """Which alert rules held, looked up here or there; arguments as in ``alerts``."""
+        if self.url:
+            wanted = {name: getattr(question, name) for name in ("environment", "since", "until", "week")}
+            return self._request("POST", "jobs/alerts", {"check": True, **wanted}, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        with self._database() as database:
+            importlib.import_module("acceptfirst_store.rollup").refresh_rollup(database)
+            checked: dict[str, Any] = _asked(answers.check_document)(database, question, settings)
+            return checked
+
+    @contextmanager
+    def reader(self) -> Iterator[Any]:
+        """Whoever runs named statements: the store, open, or a running collector."""
+        if self.url:
+            yield importlib.import_module("acceptfirst_store.remote").RemoteStore(self.url, self.token or None)
+            return
+        with self._database() as database:
+            yield database
+
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
         answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
         return answer
 
     @contextmanager
-    def _database(self) -> Iterator[Any]:
+    def _database(self, *, migrated: bool = True, made: bool = False) -> Iterator[Any]:
         # The embedded engine before any other native library: see `serve`.
         if self.dsn.startswith("chdb"):
             importlib.import_module("chdb")
         address = importlib.import_module("acceptfirst_store.address").StoreAddress.parse(self.dsn)
-        if address.path is not None and not (address.path / "metadata").is_dir():
+        if address.path is not None and not made and not (address.path / "metadata").is_dir():
             raise CommandError(
                 f"expected an embedded store at {address.path}, but there is none; give the directory that serve wrote",
                 ExitCode.UNREACHABLE,
             )
         with importlib.import_module("acceptfirst_store.database").open_database(address) as database:
-            importlib.import_module("acceptfirst_store.migrations").migrate(database)
+            if migrated:
+                importlib.import_module("acceptfirst_store.migrations").migrate(database)
             yield database
 
     def _post(self, job: str, question: Question) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return self._request("POST", f"jobs/{job}", question.to_json(), JOB_SECONDS_MAX)
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None, seconds_max: float) -> dict[str, Any]:
         try:
-            # A collector is a neighbour: a proxy that the environment names for the web would not find it.
-            with httpx.Client(timeout=JOB_SECONDS_MAX, trust_env=False) as client:
-                response = client.post(f"{self.url}/api/v1/jobs/{job}", json=question.to_json(), headers=headers)
+            with self.http_client(seconds_max) as client:
+                response = client.request(method, f"/api/v1/{path}", json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandError(f"nothing answers at {self.url}: {error}", ExitCode.UNREACHABLE) from error
         return _answered(self.url, response)
@@ -118,9 +195,10 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
         return Source(url=url.rstrip("/"), token=token)
     if store:
         return Source(dsn=store)
-    if running := _running_url(DATA_DIR / "serve.json"):
-        return Source(url=running, token=token)
-    return Source(dsn=f"chdb://{(DATA_DIR / 'db').absolute()}")
+    url, certificate = _running(_data_dir() / "serve.json")
+    if url:
+        return Source(url=url, token=token, certificate=certificate)
+    return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
 
 
 def question_of(**values: Any) -> Question:
@@ -165,11 +243,13 @@ def _answered(url: str, response: httpx.Response) -> dict[str, Any]:
     raise CommandError(f"{url} answered {response.status_code}: {message}", code)
 
 
-def _running_url(path: Path) -> str:
+def _running(path: Path) -> tuple[str, str]:
+    """The URL of the serve here, and the certificate to believe it by; empty where there is none."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # nobody serves here, or somebody else's file: then it is the store that is asked
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return str(document["url"]), str(document.get("certificate", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", ""  # nobody serves here, or somebody else's file: then it is the store that is asked
 
 
 def token_in(path: Path | None) -> str:
@@ -179,8 +259,12 @@ def token_in(path: Path | None) -> str:
         CommandError: when it can't be read.
     """
     if path is None:
-        return ""
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"the token file {path} can't be read: {error}", ExitCode.USAGE) from error
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR)

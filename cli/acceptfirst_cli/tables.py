@@ -43,6 +43,49 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
     Console().print(table)
 
 
+def print_styled(columns: Sequence[str], rows: Sequence[Sequence[Any]], styles: Sequence[str]) -> None:
+    """As `print_table`, with one style a row for its first two cells: colour repeats what the words say."""
+    if not sys.stdout.isatty():
+        print_table(columns, rows)
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row, style in zip(rows, styles, strict=True):
+        cells = [escape(_flat(cell)) for cell in row]
+        table.add_row(*(f"[{style}]{cell}[/]" if cell else "" for cell in cells[:2]), *cells[2:])
+    Console().print(table)
+
+
+def print_sections(sections: Sequence[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]) -> None:
+    """Several titled tables, one below the other, with a blank line between them and only where there is something."""
+    for position, (title, columns, rows) in enumerate(sections):
+        if position:
+            sys.stdout.write("\n")
+        if title and not sys.stdout.isatty():
+            sys.stdout.write(f"{title}\n")
+        print_table(columns, rows, title=title)
+
+
+def print_line(cells: Sequence[Any], widths: Sequence[int], style: str = "") -> None:
+    """One line of a table that never ends, at once: in columns with a style at a terminal, else tab-separated.
+
+    Args:
+        cells: printed as text; what comes from outside can't colour the terminal or break a line.
+        widths: of the columns; 0 for as wide as it is.
+        style: of the second cell.
+    """
+    texts = [_flat(cell) for cell in cells]
+    if sys.stdout.isatty():
+        padded = [escape(text.ljust(width)) for text, width in zip(texts, widths, strict=True)]
+        if style:
+            padded[1] = f"[{style}]{padded[1]}[/]"
+        Console(soft_wrap=True, highlight=False).print(" ".join(padded))
+    else:
+        sys.stdout.write("\t".join(texts) + "\n")
+        sys.stdout.flush()
+
+
 def say(text: str) -> None:
     """A remark that is no data: on standard error, and only when a person is there to read it."""
     if sys.stderr.isatty():

@@ -8,17 +8,23 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from acceptfirst_collector.access.admission import Admission, is_local
+from acceptfirst_collector.access.browser import CrossOrigin, SecurityHeaders
 from acceptfirst_collector.api import reading_routes
-from acceptfirst_collector.bearer import BearerToken
-from acceptfirst_collector.errors_http import SCHEMA_VERSION, install_error_handlers
+from acceptfirst_collector.care_routes import care_routes
+from acceptfirst_collector.errors_http import install_error_handlers
 from acceptfirst_collector.grpc_service import GrpcReceiver
-from acceptfirst_collector.intake import RETRY_AFTER_SECONDS
-from acceptfirst_collector.policy.ledger import PolicyLedger
+from acceptfirst_collector.metering import Metering
+from acceptfirst_collector.openapi import add_openapi
 from acceptfirst_collector.policy.routes import policy_routes
+from acceptfirst_collector.probes import probe_routes
 from acceptfirst_collector.receive import TraceReceiver
+from acceptfirst_collector.relay import PATHS as RELAYED_PATHS
+from acceptfirst_collector.relay import relay_endpoint
 from acceptfirst_collector.services import Services
+from acceptfirst_collector.status import status_routes
 
 Extend = Callable[[FastAPI, Services], None]
 
@@ -35,6 +41,8 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
+            if services.forwarder is not None:
+                await services.forwarder.start()
             if grpc_receiver is not None:
                 await grpc_receiver.start()
         except BaseException:
@@ -43,20 +51,45 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
         yield
         if grpc_receiver is not None:
             await grpc_receiver.stop()
+        if services.forwarder is not None:
+            await services.forwarder.stop()
         # Here and not after the server returned: a second signal must not find the log open.
         services.close()
 
     app = FastAPI(title="AcceptFirst", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(BearerToken, token=services.settings.token)
+    _add_guards(app, services)
     install_error_handlers(app)
     receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
+    for path in RELAYED_PATHS:
+        app.add_route(path, relay_endpoint(services, path), methods=["POST"])
     app.include_router(reading_routes(services))
-    app.include_router(policy_routes(PolicyLedger(services.database)))
-    _add_probes(app, services)
+    app.include_router(care_routes(services))
+    app.include_router(policy_routes(services.policies))
+    app.include_router(status_routes(services, services.policies))
+    app.include_router(probe_routes(services))
     if extend is not None:
         extend(app, services)
+    add_openapi(app)
     return app
+
+
+def _add_guards(app: FastAPI, services: Services) -> None:
+    """Put the layers round the routes; the last one added is the outermost."""
+    settings = services.settings
+    app.add_middleware(
+        Admission,
+        tokens=services.tokens,
+        rate=services.rate,
+        places=services.places,
+        # Behind a token a foreign page gets nothing; beyond this host the names it is called by are not ours to know.
+        local_only=is_local(settings.host) and not services.tokens.are_required,
+        origins=settings.cors_origins,
+    )
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Metering, metrics=services.metrics)
 
 
 def _as_endpoint(receiver: TraceReceiver) -> Any:
@@ -66,24 +99,3 @@ def _as_endpoint(receiver: TraceReceiver) -> Any:
         return await receiver.receive(request)
 
     return traces
-
-
-def _add_probes(app: FastAPI, services: Services) -> None:
-    @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        """The process answers."""
-        return {"schema_version": SCHEMA_VERSION, "status": "ok"}
-
-    @app.get("/readyz")
-    def readyz() -> Response:
-        """Requests are taken, and what they hold reaches the store."""
-        trouble = services.readiness_trouble()
-        answer = {
-            "schema_version": SCHEMA_VERSION,
-            "status": "unavailable" if trouble else "ok",
-            "trouble": trouble,
-            "backlog_bytes": services.log.backlog_bytes,
-            "set_aside": services.writer.set_aside_count,
-        }
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if trouble else None
-        return JSONResponse(answer, 503 if trouble else 200, headers)

@@ -12,6 +12,7 @@ from acceptfirst_collector.otlp.refusal import RefusedError
 from acceptfirst_collector.services import Services
 
 RETRY_AFTER_SECONDS = 5
+TRACES_PATH = "/v1/traces"
 #: Bodies over this are parsed in a thread, so that one client's large request doesn't hold up the others' small ones.
 INLINE_BYTES_MAX = 256 << 10
 
@@ -27,12 +28,13 @@ class Intake:
         """The limit of a body, before and after inflating."""
         return self._services.settings.request_bytes_max
 
-    async def take(self, body: bytes, admit: Callable[[bytes], Accepted]) -> None:
+    async def take(self, body: bytes, admit: Callable[[bytes], Accepted], media_type: str) -> None:
         """Return when the request, or an identical one before it, is on the disk.
 
         Args:
             body: as it came, inflated; an empty one is a request without spans.
             admit: parses it; `acceptfirst_collector.otlp.door` has one for each encoding.
+            media_type: of the body, for whoever it is passed on to.
 
         Raises:
             RefusedError: it is none (400), or it can't be taken now (503).
@@ -40,10 +42,14 @@ class Intake:
         if not body:
             return
         accepted = admit(body) if len(body) <= INLINE_BYTES_MAX else await asyncio.to_thread(admit, body)
-        await self._append(accepted)
+        is_new = await self._append(accepted)
+        if is_new and self._services.forwarder is not None:
+            self._services.forwarder.offer(TRACES_PATH, media_type, body)
 
-    async def _append(self, accepted: Accepted) -> None:
+    async def _append(self, accepted: Accepted) -> bool:
+        """Return once it is on the disk: whether it was not there before."""
         future = self._services.resends.find(accepted.digest)
+        is_repeated = future is not None
         try:
             if future is None:
                 trouble = self._services.trouble()
@@ -56,6 +62,14 @@ class Intake:
             await asyncio.shield(asyncio.wrap_future(future))
         except (BacklogFullError, LogUnwritableError) as error:
             raise later(str(error)) from error
+        self._count(accepted, is_repeated=is_repeated)
+        return not is_repeated
+
+    def _count(self, accepted: Accepted, *, is_repeated: bool) -> None:
+        if is_repeated:
+            self._services.metrics.requests_repeated.inc()
+        else:
+            self._services.metrics.spans_accepted.inc(accepted.spans)
 
 
 def later(why: str) -> RefusedError:

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from acceptfirst_collector.access.pace import SlowBodyError, paced
 from acceptfirst_collector.intake import Intake, later
 from acceptfirst_collector.otlp.door import admit, admit_json
 from acceptfirst_collector.otlp.inflate import read_body
@@ -28,11 +29,16 @@ class TraceReceiver:
 
     def __init__(self, services: Services) -> None:
         self._intake = Intake(services)
+        self._hold = services.hold
 
     async def receive(self, request: Request) -> Response:
         """Answer one request; never raises for anything that the outside can cause."""
         try:
             await self._take(request)
+        except SlowBodyError as refusal:
+            response = refusal_response(refusal, request.headers)
+            response.headers["Connection"] = "close"  # nobody waits for the rest of it
+            return response
         except RefusedError as refusal:
             await _discard_rest(request, self._intake.request_bytes_max)
             return refusal_response(refusal, request.headers)
@@ -41,7 +47,7 @@ class TraceReceiver:
         except Exception:
             logger.exception("a request could not be taken")
             return refusal_response(later("the collector failed; send the request again later"), request.headers)
-        return _accepted_response(request.headers)
+        return accepted_response(request.headers)
 
     async def _take(self, request: Request) -> None:
         media = media_type(request.headers)
@@ -50,7 +56,9 @@ class TraceReceiver:
         limit = self._intake.request_bytes_max
         _check_declared_length(request.headers, limit)
         encoding = request.headers.get("content-encoding", "").strip().lower()
-        await self._intake.take(await read_body(request.stream(), encoding, limit), _ADMIT[media])
+        with self._hold.lease() as lease:
+            body = await read_body(paced(request.stream()), encoding, limit, lease)
+            await self._intake.take(body, _ADMIT[media], media)
 
 
 def media_type(headers: Headers) -> str:
@@ -58,8 +66,8 @@ def media_type(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _accepted_response(request_headers: Headers) -> Response:
-    """Full success leaves partial_success unset: no bytes in protobuf, an empty object in JSON."""
+def accepted_response(request_headers: Headers) -> Response:
+    """Answer a success: it leaves partial_success unset: no bytes in protobuf, an empty object in JSON."""
     if media_type(request_headers) == JSON:
         return Response(b"{}", media_type=JSON)
     return Response(b"", media_type=PROTOBUF)
@@ -84,9 +92,9 @@ async def _discard_rest(request: Request, bytes_max: int) -> None:
     """Read on for a while: a client that is still sending would see a broken connection instead of our answer."""
     discarded_bytes = 0
     try:
-        async for chunk in request.stream():
+        async for chunk in paced(request.stream()):
             discarded_bytes += len(chunk)
             if discarded_bytes > bytes_max:
                 return
-    except (ClientDisconnect, RuntimeError):
+    except (ClientDisconnect, RuntimeError, SlowBodyError):
         return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 from acceptfirst_collector.log.journal import SEGMENT_BYTES_MAX
-from acceptfirst_collector.log.request_log import BACKLOG_BYTES_MAX
+from acceptfirst_collector.log.request_log import BACKLOG_BYTES_MAX, RESERVE_BYTES, Limits
 from acceptfirst_collector.otlp.resends import WINDOW_SECONDS
 from acceptfirst_store.address import StoreAddress
 
@@ -14,8 +15,25 @@ REQUEST_BYTES_MAX = 64 << 20
 #: 32,000-span blocks cost the store half the CPU a span of 8,000-span ones.
 BATCH_BYTES_MAX = 16 << 20
 LINGER_SECONDS = 0.2
-DRAIN_SECONDS_MAX = 8.0
+DRAIN_SECONDS_MAX = 6.0
 HTTP_PORT = 4318
+READS_MAX = 16
+HELD_BYTES_MAX = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class TlsFiles:
+    """PEM files.
+
+    Attributes:
+        certificate: ours, with its chain.
+        key: of it.
+        client_authorities: who signs clients' certificates, which are then asked for; `None` asks for none.
+    """
+
+    certificate: pathlib.Path
+    key: pathlib.Path
+    client_authorities: pathlib.Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +46,26 @@ class CollectorSettings:
         host: the address to bind.
         port: 0 for any free one.
         grpc_port: of OTLP/gRPC; 0 for any free one, `None` for none.
-        token: bearer token that everything but /healthz and /readyz asks for; empty for none.
+        token: bearer token that may do everything; empty for none. Where it or `token_file` is given, everything but
+            /healthz and /readyz asks for one.
+        token_file: of tokens with scopes (`acceptfirst_collector.access.tokens`), read again when it changes.
+        tls: certificate and key; `None` for plain HTTP and gRPC.
+        cors_origins: of web pages that may ask; `*` for any.
+        rate_per_second: requests of one caller; 0 for no limit.
+        reads_max: answers of the API that are made at a time.
+        held_bytes_max: of all bodies that are being read or wait for the disk.
+        forward_otlp: URL of a receiver that gets metrics, logs and a copy of every span; empty for none.
+        forward_headers: sent there.
+        log_level: of our own log.
+        log_format: `text` or `json`.
         request_bytes_max: limit of a body, before and after inflating.
         batch_bytes_max: how much is inserted at once.
         linger_seconds: how long a batch waits to grow.
         segment_bytes_max: size at which a segment of the log is closed.
         backlog_bytes_max: how far the store may be behind before requests are refused.
+        reserve_bytes: how much of the disk is left to the store when requests are refused; a tenth of a small disk.
         resend_window_seconds: how long an identical body is recognised.
+        alerts_file: receivers and silences of alerts; `None` for `alerts.toml` in the data directory, if it is there.
         drain_seconds_max: how long a stop waits for what is in the log to reach the store; the rest waits in the log.
     """
 
@@ -44,18 +75,37 @@ class CollectorSettings:
     port: int = HTTP_PORT
     grpc_port: int | None = None
     token: str = dataclasses.field(default="", repr=False)
+    token_file: pathlib.Path | None = None
+    tls: TlsFiles | None = None
+    cors_origins: tuple[str, ...] = ()
+    rate_per_second: float = 0.0
+    reads_max: int = READS_MAX
+    held_bytes_max: int = HELD_BYTES_MAX
+    forward_otlp: str = ""
+    forward_headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    log_level: str = "info"
+    log_format: str = "text"
     request_bytes_max: int = REQUEST_BYTES_MAX
     batch_bytes_max: int = BATCH_BYTES_MAX
     linger_seconds: float = LINGER_SECONDS
     segment_bytes_max: int = SEGMENT_BYTES_MAX
     backlog_bytes_max: int = BACKLOG_BYTES_MAX
+    reserve_bytes: int = RESERVE_BYTES
     resend_window_seconds: float = WINDOW_SECONDS
     drain_seconds_max: float = DRAIN_SECONDS_MAX
+    alerts_file: pathlib.Path | None = None
 
     @property
     def log_dir(self) -> pathlib.Path:
         """Where the log is."""
         return self.data_dir / "log"
+
+    @property
+    def log_limits(self) -> Limits:
+        """How large the log may grow, and what it remembers."""
+        return Limits(
+            self.segment_bytes_max, self.backlog_bytes_max, self.reserve_bytes, seen_seconds=self.resend_window_seconds
+        )
 
     @property
     def address_file(self) -> pathlib.Path:

@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import threading
+import time
 from collections.abc import Callable
 
 from acceptfirst_collector.log.checkpoint import sync_folder
@@ -42,16 +43,25 @@ class StoreWriter:
         aside_dir: where refused records go.
         batch_bytes_max: how much is inserted at once.
         linger_seconds: how long a batch waits to grow.
+        observe_insert: told the seconds of each insert.
     """
 
     def __init__(
-        self, log: RequestLog, database: Database, aside_dir: pathlib.Path, batch_bytes_max: int, linger_seconds: float
+        self,
+        log: RequestLog,
+        database: Database,
+        aside_dir: pathlib.Path,
+        batch_bytes_max: int,
+        linger_seconds: float,
+        *,
+        observe_insert: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._log = log
         self._database = database
         self._aside_dir = aside_dir
         self._batch_bytes_max = batch_bytes_max
         self._linger_seconds = linger_seconds
+        self._observe_insert = observe_insert
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="acceptfirst-writer", daemon=True)
@@ -128,7 +138,11 @@ class StoreWriter:
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
         try:
             self._log.intend(first, last)
-            self._database.insert_requests(body, f"{self._log.log_id}:{first}-{last}:{digest}")
+            begun = time.monotonic()
+            try:
+                self._database.insert_requests(body, f"{self._log.log_id}:{first}-{last}:{digest}")
+            finally:
+                self._observe_insert(time.monotonic() - begun)
         except (StoreError, OSError) as error:
             return error
         return None

@@ -31,6 +31,7 @@ def current(connection: Any) -> Connection | None:
     return record if isinstance(record, Connection) else None
 
 
+@failsafe
 def ready(connection: Any) -> None:
     """Say that messages can be handled from now on; before accept it is remembered."""
     if (record := current(connection)) is not None:
@@ -47,20 +48,28 @@ class phase:  # noqa: N801 - used as a statement: ``with acceptfirst.phase(webso
             that entered it through, and no other.
     """
 
+    _record: Connection | None = None
+
+    @failsafe
     def __init__(self, connection: Any, name: str, *, receives: bool = False) -> None:
-        self._record = current(connection)
         self._name = name
         self._receives = receives
         self._started_ns = 0
         self._task: asyncio.Task[Any] | None = None
+        self._record = current(connection)
 
     def __enter__(self) -> Self:
-        self._started_ns = time.perf_counter_ns()
-        if self._record is not None:
-            self._task = _current_task() if self._receives else None
-            self._record.phase_began(self._task)
+        self._begin()
         return self
 
+    @failsafe
+    def _begin(self) -> None:
+        if self._record is not None:
+            self._started_ns = time.perf_counter_ns()
+            self._task = _current_task() if self._receives else None
+            self._record.phase_began(self._task)
+
+    @failsafe
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -87,9 +96,9 @@ def _current_task() -> asyncio.Task[Any] | None:
 def coordinator(connection: Any) -> HandshakeCoordinator:
     """The coordinator of this connection; one that is bound to nothing outside an instrumented connection."""
     record = current(connection)
-    if record is None or record.coordinate is None:
+    if record is None or record.keeper is None:
         return HandshakeCoordinator(resolve_environment())
-    made: HandshakeCoordinator = record.coordinate(record)
+    made: HandshakeCoordinator = record.keeper.coordinator(record)
     return made
 
 
@@ -117,8 +126,10 @@ def explain(connection: Any) -> str:
         Facts, events with milliseconds, places in the code, and each pattern with its cause and its cure; empty outside
         an instrumented connection.
     """
+    return _explained(connection) or ""
+
+
+@failsafe
+def _explained(connection: Any) -> str:
     record = current(connection)
-    return "" if record is None else (_timeline(record) or "")
-
-
-_timeline: Final = failsafe(timeline)
+    return "" if record is None else timeline(record)

@@ -1,4 +1,4 @@
-"""The record of one connection: what happened to it, in order, and what that means for its state.
+"""The events of one connection: what each of them means for its state, and who is told.
 
 One object for each connection, made by the middleware and reached through the connection's own copy of the scope;
 nothing here is shared between connections but the ``Observers`` that are told.
@@ -8,34 +8,33 @@ Rule 2: nothing here awaits, and nothing here raises into the application: what 
 itself, what the wire tells is guarded there.
 
 Most of this object's life is messages going to and fro when everything has been settled; ``Wire`` counts those by
-itself. What few connections need (places in the code, phases, timers) is made when it is needed: most handshakes are
-over before the event loop has a moment, so only those that are not by then are timed.
+itself. What is not needed before the next event is put off until there is a moment: most handshakes are over before the
+event loop has one, so only those that are not by then are timed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
-from types import MappingProxyType
+from sys import intern
+from time import perf_counter_ns
 from typing import Any, Final
 
-from acceptfirst.asgi import Scope
-from acceptfirst.catalogue import EVIDENCE_FIELDS, Catalogue, Evidence, Pattern
-from acceptfirst.connection_id import is_drawn, new_connection_id
-from acceptfirst.deadlines import Deadlines, FallDue, Lane
+from opentelemetry.context import get_current
+
+from acceptfirst.catalogue import Pattern
+from acceptfirst.connection_id import is_drawn
+from acceptfirst.deadlines import Deadlines, FallDue
 from acceptfirst.diagnosis.error_kind import kind_of_error
-from acceptfirst.diagnosis.sites import Site
 from acceptfirst.diagnosis.tidying import framework_tidies_up
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.live_evidence import NS_PER_MS, LiveEvidence, since_ms
-from acceptfirst.observation import Observers, Transition, Violation
+from acceptfirst.live_evidence import NS_PER_MS
+from acceptfirst.observation import STEP, Violation
 from acceptfirst.policy import Policy
 from acceptfirst.readiness.acting_task import acts_for
-from acceptfirst.signature import LENGTH_MAX, Signature
+from acceptfirst.record import Record
+from acceptfirst.signature import GUARD, RUNS, lengthened
 from acceptfirst.unread import longest_unread_ns
 
 SCOPE_KEY: Final = "acceptfirst.connection"
@@ -46,220 +45,40 @@ FLUSH_AFTER_CLOSED_S: Final = 5.0
 
 _SERVER_CLOSE_CODES: Final = frozenset({1011, 1012})
 
+# A member of an enumeration is looked for in its class each time, a global is at hand.
+_INITIALIZING, _HANDSHAKE_PENDING, _CONNECTED, _READY, _ERROR, _CLOSED = State
+_CONNECT_DELIVERED, _ACCEPT_RETURNED, _BECAME_READY, _DISCONNECT_DELIVERED = (
+    Trigger.CONNECT,
+    Trigger.ACCEPT,
+    Trigger.READY,
+    Trigger.DISCONNECT,
+)
 
-class Connection:
+
+class Connection(Record):
     """One WebSocket connection, from the server's call to the application's return."""
 
-    __slots__ = (
-        "_catalogue",
-        "_deadlines",
-        "_innocent",
-        "_lane",
-        "_moved",
-        "_observers",
-        "_reported",
-        "_started_monotonic_ns",
-        "_taken",
-        "_told",
-        "_told_together",
-        "_unconfirmed",
-        "admitted",
-        "asgi_calls",
-        "close_code",
-        "close_initiator",
-        "coordinate",
-        "coordinator",
-        "delay_applied_ms",
-        "dependencies",
-        "drawn",
-        "entered_ns",
-        "error_kind",
-        "error_type",
-        "finished",
-        "gate",
-        "gate_mode",
-        "id",
-        "last_frame_monotonic_ns",
-        "messages_early",
-        "messages_received",
-        "messages_sent",
-        "metered",
-        "moments",
-        "open_phases",
-        "phases_ms",
-        "phases_seen",
-        "policy",
-        "readiness_mode",
-        "ready_said",
-        "receives_pending",
-        "scope",
-        "settled",
-        "signature",
-        "sites",
-        "started_ns",
-        "state",
-        "surroundings",
-        "timed_out",
-        "trace",
-        "transitions",
-        "unread_after_messages",
-        "unread_longest_ns",
-        "unread_since_monotonic_ns",
-        "unspoken",
-        "user_hash",
-        "was_attended",
-    )
+    __slots__ = ()
 
-    def __init__(
-        self,
-        *,
-        scope: Scope,
-        policy: Policy,
-        readiness_mode: str,
-        gate_mode: str,
-        catalogue: Catalogue,
-        observers: Observers,
-        deadlines: Deadlines | None = None,
-        surroundings: Any = None,
-        coordinate: Callable[[Connection], Any] | None = None,
-    ) -> None:
-        self._started_monotonic_ns = time.perf_counter_ns()
-        self.started_ns = self.entered_ns = time.time_ns()
-        self.id = new_connection_id(self.started_ns)
-        self.scope = scope
-        self.policy = policy
-        self.readiness_mode = readiness_mode
-        self.gate_mode = gate_mode
-        self.surroundings = surroundings  # the OTel context of the server's call, for whoever traces
-        self.trace: Any = None  # what an observer keeps about this connection
-        self.drawn = is_drawn(self.id, policy.sample_rate)
-        self.state = State.INITIALIZING
-        self.metered = self.settled = False  # settled: nothing waits for messages, they are only counted
-        self.unspoken = True  # the next message may have to be written down
-        self.signature = Signature()
-        self.transitions: list[Transition] = []  # every step so far, in order
-        self._taken = 0  # how many of them the observers have
-        self._told = self.was_attended = False  # they know that there are more; they have had a moment for it
-        self.moments: dict[str, int] = {}
-        self.sites: Mapping[str, Site] = _NONE
-        self.phases_ms: Mapping[str, float] = _NONE
-        self.open_phases = 0
-        self.phases_seen = False
-        self.admitted: tuple[asyncio.Task[Any], ...] = ()  # the tasks that are in a phase that receives
-        self.asgi_calls = 0
-        self.receives_pending = 0
-        self.messages_received = 0
-        self.messages_sent = 0
-        self.messages_early = 0
-        self.last_frame_monotonic_ns = 0
-        # These three: see acceptfirst.unread.
-        self.unread_since_monotonic_ns = self.unread_after_messages = self.unread_longest_ns = 0
-        self.close_code: int | None = None
-        self.close_initiator = "none"
-        self.delay_applied_ms = 0.0
-        # Not the exception itself: its traceback holds every frame of the application for as long as we live.
-        self.error_type: str | None = None
-        self.error_kind: str | None = None
-        self.ready_said = self.timed_out = self.finished = False
-        self.user_hash: str | None = None
-        self.coordinator: Any = None
-        self.coordinate = coordinate  # makes the coordinator when somebody asks for it
-        self.gate: Any = None
-        self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
-        self._catalogue = catalogue
-        self._observers = observers
-        self._deadlines = deadlines or Deadlines()
-        self._reported: frozenset[str] = frozenset()
-        self._lane: Lane | None = None  # where it waits for the one deadline that it has at a time
-        self._innocent: object = None  # of what it was found innocent when it was closed, and nothing happened since
-        self._moved: tuple[Callable[[], None], ...] = ()
-        self._unconfirmed = 0
-        self._told_together = 0  # receives that were pending when the disconnect was delivered to another
+    # -- when there is a moment ---------------------------------------------------------------------------------------
 
-    # -- what others read ---------------------------------------------------------------------------------------------
-
-    def now_ns(self) -> int:
-        """Unix nanoseconds that never run backwards within this connection, whatever the wall clock does."""
-        return self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
-
-    @property
-    def observers(self) -> Observers:
-        """Who is told about this connection."""
-        return self._observers
-
-    def attended(self) -> list[Transition]:
+    def attended(self) -> int:
         """The observers have a moment for this connection: it sees to its deadlines, and they will be told of the next.
 
         Returns:
-            The transitions since the last call.
+            How many of its transitions there were at the last call.
         """
-        taken, self._taken = self._taken, len(self.transitions)
+        taken, self._taken = self._taken, len(self.steps) // STEP
         self.was_attended, self._told = True, False
         if self._lane is None and not self.finished:
             self._time_what_goes_on()
-        return self.transitions[taken:]
-
-    @property
-    def last_frame_ns(self) -> int:
-        """When the last frame went either way, accept included; 0 where none has."""
-        frame_ns = self.last_frame_monotonic_ns
-        return frame_ns and self.started_ns + frame_ns - self._started_monotonic_ns
-
-    @property
-    def route(self) -> str:
-        """The route's template (``/ws/{room}``), empty where the framework tells none: a path may hold secrets."""
-        return str(getattr(self.scope.get("route"), "path", "") or self.scope.get("path_template") or "")
-
-    @property
-    def attempt(self) -> int:
-        """The readiness attempt that is under way, 0-based."""
-        return int(getattr(self.coordinator, "attempt", 0))
-
-    @property
-    def outcome(self) -> str:
-        """How the handshake ended, or ``open``."""
-        if "G" in self.moments:
-            return "ready"
-        last = self.transitions[-1].trigger if self.state in (State.ERROR, State.CLOSED) else None
-        if last is None:
-            return "open"
-        return _OUTCOMES[last]
-
-    def since_ms(self, letter: str, until_ns: int) -> float | None:
-        """Milliseconds from the first event of this letter, ``None`` where there was none."""
-        return since_ms(self.moments, letter, until_ns)
-
-    def evidence(self) -> Evidence:
-        """What this connection has shown so far."""
-        live = LiveEvidence(self)
-        return Evidence(live.signature, **{name: getattr(live, name) for name in EVIDENCE_FIELDS})
-
-    def patterns_now(self) -> tuple[Pattern, ...]:
-        """The patterns that the events so far show."""
-        return self._catalogue.match(LiveEvidence(self))
-
-    def describe_down(self) -> str:
-        """Which dependencies are down, since when and why, in words; empty where none is or none is declared."""
-        return "" if self.dependencies is None else str(self.dependencies.describe_down())
-
-    def on_move(self, callback: Callable[[], None]) -> None:
-        """Call back after each further transition; the callback must not raise."""
-        self._moved = (*self._moved, callback)
-
-    def remember_site(self, letter: str, site: Site) -> None:
-        """Keep where in the application's code the first event of this letter came from."""
-        if letter not in self.sites:
-            self.sites = {**self.sites, letter: site}
-
-    def handed_over(self) -> None:
-        """The server called: from now on the handshake is timed, since work before the first receive delays it too."""
-        self._observers.opened(self)
+        return taken
 
     def _time_what_goes_on(self) -> None:
         """What has not come by now may take longer than it should: the end of the handshake, or of the application."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             self._wait(FLUSH_AFTER_CLOSED_S, Connection.finish)
-        elif self.state is State.CONNECTED and self.readiness_mode in ("auto", "blind"):
+        elif self.state is _CONNECTED and self.readiness_mode in ("auto", "blind"):
             return  # ready is when the application receives, or when the delay is over, which is timed already
         elif self.state in _HANDSHAKING and not self.timed_out:
             elapsed_ms = (self.now_ns() - self.started_ns) / NS_PER_MS
@@ -276,34 +95,31 @@ class Connection:
         if self.receives_pending > 1:
             self._happened("O")
             self._detect()
-        if self.state is State.CONNECTED and self.readiness_mode == "auto":
+        if self.state is _CONNECTED and self.readiness_mode == "auto":
             self._become_ready()
 
     def receive_raised(self) -> None:
         """``receive()`` raised or was cancelled: nothing was delivered."""
         self.asgi_calls += 1
         self.receives_pending -= 1
-        self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.unread_since_monotonic_ns = perf_counter_ns()
         self.unread_after_messages = self.messages_received
-        if self.state is State.INITIALIZING:
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
+        if self.state is _INITIALIZING:
+            self._move(_HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
 
     def received(self, kind: str, code: Any = None) -> None:
         """``receive()`` returned a message of this ASGI type; ``code`` is a disconnect's close code."""
         self.receives_pending -= 1
-        if kind == "websocket.receive":
+        if kind == "websocket.connect":
+            now_ns = self._happened("C")
+            if self.state is _INITIALIZING:
+                if self.policy.routes:
+                    self._take_policy_of_route()
+                self._move(_HANDSHAKE_PENDING, _CONNECT_DELIVERED, now_ns)
+        elif kind == "websocket.receive":
             self._message_received()
-        elif kind == "websocket.connect":
-            self._connect_delivered()
         elif kind == "websocket.disconnect":
             self._disconnect_delivered(code)
-
-    def _connect_delivered(self) -> None:
-        now_ns = self._happened("C")
-        if self.state is State.INITIALIZING:
-            if self.policy.routes:
-                self._take_policy_of_route()
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, now_ns)
 
     def take_policy(self, own: Policy) -> None:
         """Hold another policy from now on: the canary's, or a route's; what it leaves open stays as it is."""
@@ -323,7 +139,7 @@ class Connection:
 
     def _message_received(self) -> None:
         self.messages_received += 1
-        self.last_frame_monotonic_ns = self.unread_since_monotonic_ns = time.perf_counter_ns()
+        self.last_frame_monotonic_ns = self.unread_since_monotonic_ns = perf_counter_ns()
         self.unread_after_messages = self.messages_received
         self.spoke("R")
         if self.readiness_mode != "auto" and not self.ready_said:
@@ -331,17 +147,19 @@ class Connection:
 
     def spoke(self, letter: str) -> None:
         """Write a message down, R or S: its letter where the run of messages does not hold it yet."""
-        signature = self.signature
-        signature.add(letter)
+        if letter not in self.run:
+            self.run = RUNS[self.run + letter]
+            # Shared by all that have the same: distinct signatures are few, connections are many.
+            self.signature = intern(lengthened(self.signature, letter))
         self._innocent = None
-        self.unspoken = len(signature.run) < BOTH_WAYS
+        self.unspoken = len(self.run) < BOTH_WAYS
         if letter not in self.moments:
-            self.moments[letter] = self.last_frame_ns
+            self.moments[letter] = self.clock_ns + self.last_frame_monotonic_ns
 
     def _message_before_ready(self) -> None:
         if self.admitted and any(acts_for(asyncio.current_task(), principal) for principal in self.admitted):
             return  # the application asked for this one while it was getting ready: an authentication message
-        if self.state is State.CONNECTED or self.open_phases:
+        if self.state is _CONNECTED or self.open_phases:
             self.messages_early += 1
             self._detect()
         else:
@@ -354,12 +172,13 @@ class Connection:
             return
         self._told_together = self.receives_pending
         now_ns = self._happened("D")
-        self.unread_since_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self.unread_since_monotonic_ns = now_ns - self.clock_ns
         self.unread_after_messages = self.messages_received
         if not again and "X" not in self.moments:
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
-        self._close(Trigger.DISCONNECT, now_ns)
+        if self.state is not _CLOSED:
+            self._close(_DISCONNECT_DELIVERED, now_ns)
         self._detect()
 
     # -- send ---------------------------------------------------------------------------------------------------------
@@ -367,9 +186,9 @@ class Connection:
     def send_began(self, kind: str) -> None:
         """The application called ``send()`` with a message of this ASGI type."""
         self.asgi_calls += 1
-        if self.state is State.INITIALIZING:
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
-            self.moments.setdefault("C", self.entered_ns)
+        if self.state is _INITIALIZING:
+            self._move(_HANDSHAKE_PENDING, Trigger.CONNECT, self.now_ns())
+            self.moments.setdefault("C", self.steps[-1])
         if kind == "websocket.http.response.start":
             self._happened("N")
 
@@ -377,7 +196,7 @@ class Connection:
         """``send()`` returned."""
         if kind == "websocket.send":
             self.messages_sent += 1
-            self.last_frame_monotonic_ns = time.perf_counter_ns()
+            self.last_frame_monotonic_ns = perf_counter_ns()
             self.spoke("S")
             if self.state in _ENDED or "A" not in self.moments:
                 self._detect()
@@ -388,21 +207,21 @@ class Connection:
         elif kind == "websocket.http.response.body" and not message.get("more_body", False):
             self._close(Trigger.DENIAL, self.now_ns())
 
-    def send_failed(self, kind: str) -> None:
+    def send_failed(self, kind: object) -> None:
         """``send()`` raised; a cancellation is not a failure and is not told."""
         self.asgi_calls += 1
-        letter = _FAILED.get(kind)
+        letter = _FAILED.get(kind) if isinstance(kind, str) else None
         if letter and not (letter == "x" and self._client_has_left() and framework_tidies_up()):
             self._happened(letter)
             self._detect()
 
     def _accept_returned(self) -> None:
         now_ns = self._happened("A")
-        if self.state is not State.HANDSHAKE_PENDING:
+        if self.state is not _HANDSHAKE_PENDING:
             self._detect()
             return
-        self._move(State.CONNECTED, Trigger.ACCEPT, now_ns)
-        self.last_frame_monotonic_ns = now_ns - self.started_ns + self._started_monotonic_ns
+        self._move(_CONNECTED, _ACCEPT_RETURNED, now_ns)
+        self.last_frame_monotonic_ns = now_ns - self.clock_ns
         self.unread_since_monotonic_ns = self.last_frame_monotonic_ns
         if self.readiness_mode == "auto":
             if self._lane is not None:
@@ -424,17 +243,19 @@ class Connection:
 
     # -- readiness ----------------------------------------------------------------------------------------------------
 
-    @failsafe
     def say_ready(self) -> None:
         """The application says that it can handle messages now."""
         if self.ready_said:
             return
         self.ready_said = True
-        if self.readiness_mode in ("auto", "blind"):
-            self._ready_in_the_shadow()
-            self._settle()
-        elif self.state is State.CONNECTED:
-            self._become_ready()
+        try:  # not by the decorator, which costs more than the rest
+            if self.readiness_mode in _IN_THE_SHADOW:
+                self._ready_in_the_shadow()
+                self._settle()
+            elif self.state is _CONNECTED:
+                self._become_ready()
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            record_failure("Connection.say_ready", error)
 
     def _ready_in_the_shadow(self) -> None:
         """Nobody waits for this readiness, but it tells how long waiting would have had to be."""
@@ -473,19 +294,17 @@ class Connection:
         now_ns = self._happened("G")
         if self._lane is not None:
             self._wait_no_longer()
-        self._move(State.READY_FOR_MESSAGES, Trigger.READY, now_ns)
+        self._move(_READY, _BECAME_READY, now_ns)
         self._settle()
 
     def _settle(self) -> None:
         self.settled = (
-            self.state is State.READY_FOR_MESSAGES
-            and (self.ready_said or self.readiness_mode == "auto")
-            and self.gate_mode == "observe"
+            self.state is _READY and self.gate_mode == "observe" and (self.ready_said or self.readiness_mode == "auto")
         )
 
     def delay_is_over(self) -> None:
         """In ``blind`` mode: the delay that stands in for readiness has passed."""
-        if self.state is State.CONNECTED:
+        if self.state is _CONNECTED:
             self._become_ready()
 
     def time_is_up(self) -> None:
@@ -500,7 +319,7 @@ class Connection:
     def fail(self, trigger: Trigger) -> None:
         """The handshake is given up: ERROR; whoever gives it up also ends it."""
         if self.state not in _ENDED:
-            self._move(State.ERROR, trigger, self.now_ns())
+            self._move(_ERROR, trigger, self.now_ns())
 
     @failsafe
     def closed_for_the_application(self, code: int, trigger: Trigger = Trigger.TIMEOUT) -> None:
@@ -522,7 +341,8 @@ class Connection:
             The patterns that this guard has shown; where it shows nothing new, all that hold.
         """
         before = self.patterns_now()
-        self.signature.add_guard(letter)
+        self.signature = lengthened(lengthened(self.signature, GUARD), letter)
+        self.run = ""
         self.unspoken = True
         self._innocent = None
         after = self._detect()
@@ -535,16 +355,18 @@ class Connection:
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
-    @failsafe
     def returned(self) -> None:
         """The application returned."""
-        innocent = self._innocent
-        now_ns = self._happened("Z")
-        if self.state is not State.CLOSED:
-            self._close(Trigger.RETURN, now_ns)
-        if innocent is not None and innocent is self._catalogue.suspects(self.signature.text):
-            self._innocent = innocent  # that it returned points to nothing that was not asked before
-        self.finish()
+        try:  # not by the decorator: this ends every connection that is in order
+            innocent = self._innocent
+            now_ns = self._happened("Z")
+            if self.state is not _CLOSED:
+                self._close(Trigger.RETURN, now_ns)
+            if innocent is not None and innocent is self._catalogue.suspects(self.signature):
+                self._innocent = innocent  # that it returned points to nothing that was not asked before
+            self.finish()
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            record_failure("Connection.returned", error)
 
     @failsafe
     def raised(self, error: BaseException) -> None:
@@ -553,7 +375,7 @@ class Connection:
         self.error_kind = kind_of_error(error, dependency_down="G" not in self.moments and self.describe_down() != "")
         now_ns = self._happened("E")
         if self.state not in _ENDED:
-            self._move(State.ERROR, Trigger.EXCEPTION, now_ns)
+            self._move(_ERROR, Trigger.EXCEPTION, now_ns)
         self._close(Trigger.EXCEPTION, now_ns)
         self.finish()
 
@@ -566,23 +388,20 @@ class Connection:
         if self.finished:
             return
         self.finished = True
-        self._observers.finished(self)
-        # The scope holds this record: without the circle both are gone with the last reference to them. A guard that
-        # fires after the end may still ask for these two.
+        self.observers.finished(self)
+        # Scope and gate hold this record: without the circles all are gone with the last reference to them. A guard
+        # that fires after the end may still ask for these two of the scope; nothing moves any more.
         scope = self.scope
+        self.gate, self._moved = None, ()
         self.scope = {"route": scope.get("route"), "headers": scope.get("headers", ())}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _happened(self, letter: str) -> int:
         """Write the event down; gives its time."""
-        now_ns = self.started_ns + time.perf_counter_ns() - self._started_monotonic_ns
-        signature = self.signature
-        signature.run = ""
-        if len(signature.text) < LENGTH_MAX:  # what ``add`` does, without the call
-            signature.text += letter
-        else:
-            signature.add(letter)
+        now_ns = self.clock_ns + perf_counter_ns()
+        self.signature = lengthened(self.signature, letter)
+        self.run = ""
         self.unspoken = True  # a run of messages begins anew
         self._innocent = None
         if letter not in self.moments:
@@ -593,28 +412,29 @@ class Connection:
         return "D" in self.moments and "X" not in self.moments
 
     def _close(self, trigger: Trigger, at_ns: int) -> None:
-        if self.state is not State.CLOSED:
+        if self.state is not _CLOSED:
             if self._lane is not None:
                 self._wait_no_longer()
-            self._move(State.CLOSED, trigger, at_ns)
+            self._move(_CLOSED, trigger, at_ns)
 
     def _move(self, new: State, trigger: Trigger, at_ns: int) -> None:
         old = self.state
-        if old is State.INITIALIZING and new in _NEEDS_PENDING:
-            self._move(State.HANDSHAKE_PENDING, Trigger.CONNECT, at_ns)  # of zero length: a failure before any event
+        if old is _INITIALIZING and new in _NEEDS_PENDING:
+            self._move(_HANDSHAKE_PENDING, Trigger.CONNECT, at_ns)  # of zero length: a failure before any event
             old = self.state
         if new not in ALLOWED_TRANSITIONS[old]:
             raise TransitionError(old, new)
         if new in _ENDED:
             self.unread_longest_ns = longest_unread_ns(self)
-        self.transitions.append(_new_transition((len(self.transitions), old, new, self.entered_ns, at_ns, trigger)))
+        self.steps += (new, trigger, at_ns)
         self.state = new
         self.settled = False
-        self.entered_ns = at_ns
+        if len(self.steps) == STEP:
+            self.first_called_in = get_current()  # in the application's first receive or send: who is in between shows
         if not self._told:
             self._told = True
             try:
-                self._observers.moved(self)
+                self.observers.moved(self)
             except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
                 record_failure("Observers.moved", error)
         if self._moved:
@@ -626,9 +446,9 @@ class Connection:
 
     def _detect(self, *, final: bool = False) -> tuple[Pattern, ...]:
         """Report what the events show now; what a later event may explain away waits for the end."""
-        patterns = self._catalogue.match(LiveEvidence(self))
-        if not patterns and self.state is State.CLOSED:
-            self._innocent = self._catalogue.suspects(self.signature.text)
+        patterns = self._catalogue.match(self)
+        if not patterns and self.state is _CLOSED:
+            self._innocent = self._catalogue.suspects(self.signature)
         for pattern in patterns:
             if pattern.name not in self._reported and (final or pattern.name not in self._catalogue.supersedable):
                 self._reported |= {pattern.name}
@@ -637,7 +457,7 @@ class Connection:
 
     @failsafe
     def _tell_violation(self, violation: Violation) -> None:
-        self._observers.violated(self, violation)
+        self.observers.violated(self, violation)
 
     def _violation(self, pattern: Pattern) -> Violation:
         at_ns = self.now_ns()
@@ -648,6 +468,8 @@ class Connection:
         """Wait for one deadline, and for no other any more."""
         if self._lane is not None:
             self._lane.remove(self)
+        if self._deadlines is None:
+            self._deadlines = Deadlines()
         self._lane = self._deadlines.wait(self, wait_s, fall_due)
 
     def _wait_no_longer(self) -> None:
@@ -656,21 +478,8 @@ class Connection:
             self._lane = None
 
 
-_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
-"""What a connection has of places and phases until it has some; never written to."""
-
-_new_transition: Final[Callable[[tuple[Any, ...]], Transition]] = partial(tuple.__new__, Transition)
-"""The named tuple without its constructor, which costs as much as all the rest of a step."""
-
-_HANDSHAKING: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
-_NEEDS_PENDING: Final = frozenset({State.CONNECTED, State.ERROR})
-_ENDED: Final = frozenset({State.ERROR, State.CLOSED})
+_IN_THE_SHADOW: Final = frozenset({"auto", "blind"})
+_HANDSHAKING: Final = frozenset({_INITIALIZING, _HANDSHAKE_PENDING, _CONNECTED})
+_NEEDS_PENDING: Final = frozenset({_CONNECTED, _ERROR})
+_ENDED: Final = frozenset({_ERROR, _CLOSED})
 _FAILED: Final = {"websocket.accept": "a", "websocket.send": "s", "websocket.close": "x"}
-_OUTCOMES: Final = {
-    Trigger.TIMEOUT: "timed_out",
-    Trigger.EXCEPTION: "failed",
-    Trigger.RETURN: "failed",
-    Trigger.DENIAL: "rejected",
-    Trigger.CLOSE: "rejected",
-    Trigger.DISCONNECT: "abandoned",
-}

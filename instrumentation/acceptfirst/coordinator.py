@@ -116,7 +116,8 @@ class HandshakeCoordinator:
         changes = self.state_transitions
         started = [at for _, new, at in changes if new is State.HANDSHAKE_PENDING]
         ready = [at for _, new, at in changes if new is State.READY_FOR_MESSAGES]
-        return (ready[0] - started[0]).total_seconds() if started and ready else None
+        # Bound to no connection it has the wall clock's times only, which may run backwards.
+        return max((ready[0] - started[0]).total_seconds(), 0.0) if started and ready else None
 
     def get_state_history(self) -> list[StateChange]:
         """The same as ``state_transitions``."""

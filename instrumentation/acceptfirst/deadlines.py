@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from acceptfirst.failsafe import record_failure
+from acceptfirst.failsafe import failsafe, record_failure
 
 FallDue = Callable[[Any], object]
 """What is done with whoever's time has come."""
@@ -48,6 +48,7 @@ class Lane:
         self._armed = True
         self._loop.call_at(due, self._time_has_come)
 
+    @failsafe
     def _time_has_come(self) -> None:
         self._armed = False
         now = self._now()

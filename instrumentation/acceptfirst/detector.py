@@ -54,8 +54,8 @@ class RaceConditionPattern:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since it was detected."""
-        return (datetime.now(UTC) - self.detected_at).total_seconds()
+        """Seconds since it was detected; 0 where the wall clock has been set back behind that."""
+        return max((datetime.now(UTC) - self.detected_at).total_seconds(), 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain dictionary, ready for JSON."""

@@ -10,6 +10,7 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -25,11 +26,12 @@ def record_failure(place: str, error: Exception) -> None:
     """Count a failure of ours; log the first one of each place with its traceback."""
     failures[place] += 1
     if failures[place] == 1:
-        logger.error(
-            "acceptfirst failed in %s and went on without it; further failures there are only counted",
-            place,
-            exc_info=error,
-        )
+        with suppress(Exception):  # a handler or a filter of the application's may fail itself: then nobody can be told
+            logger.error(
+                "acceptfirst failed in %s and went on without it; further failures there are only counted",
+                place,
+                exc_info=error,
+            )
 
 
 def failsafe(function: Callable[_P, _R]) -> Callable[_P, _R | None]:

@@ -2,7 +2,8 @@
 
 ``ConnectionFilter`` on a handler gives each record that passes ``connection_id``, ``trace_id`` and ``span_id``, for a
 formatter (``%(connection_id)s``) as for the OpenTelemetry SDK's ``LoggingHandler``, which exports them as attributes.
-``correlate`` does the same for every record of the process. Nothing here happens unless it is asked for.
+``correlate`` does the same for every record of the process. Nothing here happens unless it is asked for,
+and a connection that began before it was is not known.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from acceptfirst.connection import Connection
-from acceptfirst.current_connection import running
+from acceptfirst.current_connection import ask, running
 from acceptfirst.failsafe import failsafe
 
 _NOWHERE: Final = {"connection_id": "", "trace_id": "", "span_id": ""}
@@ -26,6 +27,10 @@ class ConnectionFilter(logging.Filter):
     has already under one of these names is kept. Put it on a handler that runs in the thread that logs: behind a queue
     nobody knows the connection any more.
     """
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        ask()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Give the record its ids; always true."""
@@ -47,6 +52,7 @@ class _Factory:
 
 def correlate() -> None:
     """Give every log record of this process its ids, whichever way it takes; twice is as good as once."""
+    ask()
     factory = logging.getLogRecordFactory()
     if not isinstance(factory, _Factory):
         logging.setLogRecordFactory(_Factory(factory))

@@ -7,26 +7,27 @@ In ``gate="observe"`` what the application sees is what the server sent, in the 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
-from opentelemetry import context, metrics, trace
+from opentelemetry import metrics, trace
+from opentelemetry.context import get_current
 
+from acceptfirst import current_connection
 from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
 from acceptfirst.catalogue import configured_catalogue
 from acceptfirst.connection import SCOPE_KEY, Connection
 from acceptfirst.coordinator import HandshakeCoordinator
-from acceptfirst.current_connection import enter, leave
 from acceptfirst.deadlines import Deadlines
 from acceptfirst.detector import RaceConditionDetector
 from acceptfirst.diagnosis import litestar_guard, starlette_guard
 from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
-from acceptfirst.failsafe import failsafe
-from acceptfirst.open_connections import OpenConnections
+from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.policy import Gate, GivenPolicy, Policy, ReadinessMode
 from acceptfirst.policy.in_force import PolicyInForce
 from acceptfirst.precedence import is_observed
@@ -117,9 +118,7 @@ class AcceptFirstMiddleware:
         self._factory_takes_scope = _has_parameter(coordinator_factory, "scope")
         self._telemetry = Telemetry(HandshakeTracer(tracer_provider), HandshakeMeter(meter_provider), self.detector)
         self._deadlines = Deadlines()
-        self._open_connections = OpenConnections()
-        self._watches_starlette = starlette_guard.install()
-        litestar_guard.install()
+        self._watch_frameworks()
         _require_dependencies(dependencies, when_unready, unready_close)
         self.startup_gate: StartupGate | None = None
         if dependencies:
@@ -133,11 +132,17 @@ class AcceptFirstMiddleware:
         if connection is None:
             await self._run_unobserved(scope, receive, send)
             return
-        entered = enter(connection)
-        refusal = None if self.startup_gate is None else self.startup_gate.refusal(connection)
+        is_asked_for = current_connection.is_asked_for
+        if is_asked_for:
+            around = current_connection.running()
+            current_connection.enter(connection)
         wire = Wire(connection, receive, send, self._poll)
         try:
-            await (refusal or self.app)(connection.scope, wire.receive, wire.send)
+            if self.startup_gate is None:
+                await self.app(connection.scope, wire.receive, wire.send)
+            else:
+                app = self.startup_gate.refusal(connection) or self.app
+                await app(connection.scope, wire.receive, wire.send)
         except BaseException as error:
             application_raised(connection, error)
             raise
@@ -146,8 +151,10 @@ class AcceptFirstMiddleware:
         finally:
             if wire.has_tasks:
                 wire.stop()
-            leave(entered)
-            self._open_connections.discard(connection)
+            if is_asked_for:
+                current_connection.enter(around)
+            if connection.was_attended:
+                self._telemetry.open_connections.discard(connection)
 
     async def _run_unobserved(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -175,41 +182,53 @@ class AcceptFirstMiddleware:
         """
         if connection.coordinator is None:
             own = RaceConditionDetector(self.environment, connection.policy, reports_to=self.detector)
-            if connection.patterns_now():
-                own.take_over(self.detector, connection.id.hex())
+            _take_over(own, self.detector, connection)
             more = {"scope": connection.scope} if self._factory_takes_scope else {}
             coordinator = self._coordinator_factory(self.environment, own, **more)
             coordinator.bind(connection)
             connection.coordinator = coordinator  # only now: one that refused stays with its own connection
         return cast("HandshakeCoordinator", connection.coordinator)
 
-    @failsafe
+    def _watch_frameworks(self) -> None:
+        """Watch those that are loaded; asked again only when something has been loaded since."""
+        self._modules_seen = len(sys.modules)
+        starlette_guard.install()
+        litestar_guard.install()
+
     def _open(self, scope: Scope) -> Connection | None:
-        if is_observed(scope) or scope.get("path") in self._exclude:
-            return None  # by an outer one of us, or not wanted
-        if not self._watches_starlette:
-            self._watches_starlette = starlette_guard.install()
-            litestar_guard.install()
-        inner = dict(scope)
-        held = self._in_force.now()
-        self.detector.policy = held.policy
-        connection = Connection(
-            scope=inner,
-            policy=held.policy,
-            readiness_mode=held.readiness_mode,
-            gate_mode=held.gate_mode,
-            catalogue=self._catalogue,
-            observers=self._telemetry,
-            deadlines=self._deadlines,
-            surroundings=context.get_current(),
-            coordinate=self.coordinator,
-        )
-        if held.policy.canary is not None:
-            connection.take_policy(held.policy.for_connection(connection.id))
-        inner[SCOPE_KEY] = connection
-        connection.handed_over()
-        self._open_connections.add(connection)
-        return connection
+        try:  # not by the decorator: this comes before all that a connection does
+            if (SCOPE_KEY in scope and is_observed(scope)) or scope.get("path") in self._exclude:
+                return None  # by an outer one of us, or not wanted
+            if len(sys.modules) != self._modules_seen:
+                self._watch_frameworks()
+            policy, readiness_mode, gate_mode = self._in_force.now()
+            self.detector.policy = policy
+            inner = dict(scope)
+            inner[SCOPE_KEY] = connection = Connection(
+                scope=inner,
+                policy=policy,
+                readiness_mode=readiness_mode,
+                gate_mode=gate_mode,
+                catalogue=self._catalogue,
+                observers=self._telemetry,
+                deadlines=self._deadlines,
+                surroundings=get_current(),
+                keeper=self,
+            )
+            if policy.canary is not None:
+                connection.take_policy(policy.for_connection(connection.id))
+            self._telemetry.opened(connection)
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            record_failure("AcceptFirstMiddleware._open", error)
+            return None
+        else:
+            return connection
+
+
+@failsafe
+def _take_over(own: RaceConditionDetector, shared: RaceConditionDetector, connection: Connection) -> None:
+    if connection.patterns_now():
+        own.take_over(shared, connection.id.hex())
 
 
 def _has_parameter(function: Callable[..., object], name: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from acceptfirst.catalogue import Pattern
 from acceptfirst.lifecycle import ApplicationConnectionState as State
@@ -23,6 +24,22 @@ class Transition(NamedTuple):
     trigger: Trigger
 
 
+Steps = tuple[Any, ...]
+"""The transitions of a connection in one tuple, for the sake of memory: of each the state that it led to, its trigger
+and its time in Unix nanoseconds. Where it began is where the one before it ended; at the longest there are five."""
+
+STEP: Final = 3
+"""How much of ``Steps`` one transition takes."""
+
+
+def transitions_of(started_ns: int, steps: Steps) -> Iterator[Transition]:
+    """The transitions that are written down in ``steps``, of a connection that began at this time."""
+    old, entered_ns = State.INITIALIZING, started_ns
+    for sequence, (new, trigger, left_ns) in enumerate(zip(steps[::STEP], steps[1::STEP], steps[2::STEP], strict=True)):
+        yield Transition(sequence, old, new, entered_ns, left_ns, trigger)
+        old, entered_ns = new, left_ns
+
+
 class Violation(NamedTuple):
     """A pattern that this connection showed; times are Unix nanoseconds."""
 
@@ -38,7 +55,7 @@ class Observers(Protocol):
         """The server handed the connection over; it is to be attended to (``attended``) when there is a moment."""
 
     def moved(self, connection: Connection) -> None:
-        """Transitions happened; told once until the connection is attended to."""
+        """Transitions happened on a connection that has been attended to; told once until it is attended to again."""
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """A pattern was found, once for each pattern and connection."""

@@ -49,9 +49,12 @@ class OpenConnections:
 
     def discard(self, connection: Connection) -> None:
         """Forget it; one that was added on another loop is forgotten by the next look there."""
-        current = self._current
-        if current is not None:
-            current[1].members.discard(connection)
+        try:
+            current = self._current
+            if current is not None:
+                current[1].members.discard(connection)
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("OpenConnections.discard", error)
 
     def __len__(self) -> int:
         """How many are looked at on the current loop."""

@@ -21,15 +21,14 @@ def is_observed(scope: Scope) -> bool:
     record = scope.get(SCOPE_KEY)
     if record is None:
         return False
-    keeper = getattr(record.coordinate, "__self__", None)
-    if not getattr(keeper, "automatic", False) or not _is_untouched(record):
+    if not getattr(record.keeper, "automatic", False) or not _is_untouched(record):
         return True
     _withdraw(record)
     return False
 
 
 def _is_untouched(record: Connection) -> bool:
-    return record.state is State.INITIALIZING and not record.asgi_calls and not record.signature.text
+    return record.state is State.INITIALIZING and not record.asgi_calls and not record.signature
 
 
 def _withdraw(record: Connection) -> None:
@@ -37,7 +36,7 @@ def _withdraw(record: Connection) -> None:
     withdrawn: Any = getattr(record.observers, "withdrawn", None)
     if withdrawn is not None:
         withdrawn(record)
-    record._observers = _NOBODY  # noqa: SLF001 - nobody else may ever silence a record
+    record.observers = _NOBODY
     record.policy = replace(record.policy, routes={})  # a route's own policy could bring a gate of its own back
     record.readiness_mode, record.gate_mode = "auto", "observe"
 

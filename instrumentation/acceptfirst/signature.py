@@ -49,15 +49,26 @@ GUARDED: Final[dict[str, str]] = {
 }
 
 
-class Signature:
-    """Builds one connection's signature; ``str()`` gives it at any time.
+RUNS: Final = {run: run for run in ("R", "S", "RS", "SR")}
+"""The runs of messages between two other letters, which all connections share."""
 
-    It is kept as the text itself: over 64 letters the middle is cut out at each event, so a connection that lives for a
-    week holds no more memory than one that lives for a second.
+
+def lengthened(signature: str, letter: str) -> str:
+    """A signature with one more letter: over 64 the middle is cut out, so a week takes no more memory than a second.
+
+    The letter after the head goes, be it the 32nd of a full signature or the first of an older tail.
+    """
+    if len(signature) < LENGTH_MAX:
+        return signature + letter
+    return signature[:HEAD_LENGTH] + ELISION + signature[-TAIL_LENGTH + 1 :] + letter
+
+
+class Signature:
+    """Builds a signature letter by letter; ``str()`` gives it at any time. The record of a connection is its own.
 
     Attributes:
         text: the signature so far.
-        run: which of R and S stand since the last other letter; whoever counts messages may look here first.
+        run: which of R and S stand since the last other letter.
     """
 
     __slots__ = ("run", "text")
@@ -71,23 +82,16 @@ class Signature:
         if letter == "R" or letter == "S":  # noqa: PLR1714 - twice as fast as a set, in the path of every message
             if letter in self.run:
                 return
-            self.run += letter
+            self.run = RUNS[self.run + letter]
         else:
             self.run = ""
-        if len(self.text) < LENGTH_MAX:
-            self.text += letter
-        else:
-            self._cut(letter)
+        self.text = lengthened(self.text, letter)
 
     def add_guard(self, letter: str) -> None:
         """Append ``!`` and the letter of the attempt that the framework refused."""
         self.add(GUARD)
         self.add(letter)
         self.run = ""
-
-    def _cut(self, letter: str) -> None:
-        """The letter after the head goes, be it the 32nd of a full signature or the first of an older tail."""
-        self.text = self.text[:HEAD_LENGTH] + ELISION + self.text[-TAIL_LENGTH + 1 :] + letter
 
     def __str__(self) -> str:
         return self.text

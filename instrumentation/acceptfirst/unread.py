@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 
 if TYPE_CHECKING:
-    from acceptfirst.connection import Connection
+    from acceptfirst.record import Record
 
 NOTABLE_NS: Final = 1_000_000_000
 """Less than this is what every application does between two messages, and is not told."""
@@ -25,7 +25,7 @@ NOTABLE_NS: Final = 1_000_000_000
 _OPEN: Final = frozenset({State.CONNECTED, State.READY_FOR_MESSAGES})
 
 
-def longest_unread_ns(connection: Connection) -> int:
+def longest_unread_ns(connection: Record) -> int:
     """The longest time so far, in nanoseconds; it ends with the connection, whatever the application goes on doing."""
     if connection.receives_pending or connection.state not in _OPEN:
         return connection.unread_longest_ns
@@ -36,7 +36,7 @@ def longest_unread_ns(connection: Connection) -> int:
     return max(unread_ns, connection.unread_longest_ns)
 
 
-def notable_unread_ms(connection: Connection) -> float | None:
+def notable_unread_ms(connection: Record) -> float | None:
     """The longest time so far in milliseconds; ``None`` where it is not worth telling."""
     longest_ns = longest_unread_ns(connection)
     return longest_ns / 1e6 if longest_ns >= NOTABLE_NS else None

@@ -5,17 +5,16 @@ Design constraints:
 - what the application sees is what the server sent, in the same order and, in ``gate="observe"``, at the same moment:
   the server's awaitable is awaited here and nothing else is;
 - an event is told after the await returned; a cancellation passes through untouched;
-- a message on a connection that is ready and settled costs a few additions; everything else takes the long way through
-  the connection's own methods.
+- a message on a connection that is ready and settled costs a few additions; everything else goes through the
+  connection's own methods.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Awaitable, Generator
-from functools import partial
 from time import perf_counter_ns
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from acceptfirst.asgi import Message, Receive, Send
 from acceptfirst.connection import Connection
@@ -25,39 +24,55 @@ from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.gate import HoldGate
 from acceptfirst.readiness.poll import ReadinessPoll, poll_readiness
 
+_SEND: Final = "websocket.send"
+
 
 class Wire:
     """Stands between one connection's server and its application; the place where failures of ours stop."""
 
-    __slots__ = ("_connection", "_gate", "_poll", "_polling", "_receive", "_send", "_settled", "_watched", "has_tasks")
+    __slots__ = (
+        "_connection",
+        "_fetch",
+        "_gate",
+        "_poll",
+        "_polling",
+        "_receive",
+        "_send",
+        "_settled",
+        "_watched",
+        "has_tasks",
+    )
 
     def __init__(self, connection: Connection, receive: Receive, send: Send, poll: ReadinessPoll | None) -> None:
         self._connection = connection
         self._receive = receive
+        self._fetch = receive  # brings the next message: the server, or a gate in front of it
         self._send = send
         self._poll = poll
         self._polling: Any = None
         self._gate: HoldGate | None = None
-        self._settled = False
+        self._settled = self._watched = False  # watched: receives are looked at for messages that had been waiting
         self.has_tasks = False  # tasks of ours may run for this connection
-        self._watched = False  # receives are looked at for messages that had been waiting
 
     async def receive(self) -> Message:
         """The application's ``receive``."""
         connection = self._connection
-        if not connection.settled or connection.receives_pending:
-            return await self._receive_the_long_way()
-        connection.receives_pending = 1
+        if connection.settled and not connection.receives_pending:
+            connection.receives_pending = 1
+        else:
+            if self._gate is not None:
+                await self._gate.wait_until_open()  # before it counts: one that is held back races with none
+            try:
+                connection.receive_began()
+            except Exception as error:  # noqa: BLE001 - ours must never reach the application
+                record_failure("Connection.receive_began", error)
         try:
-            if self._watched:
-                message = await self._watch(self._receive())
-            else:
-                message = await self._receive()
+            message = await (self._watch() if self._watched else self._fetch())
         except BaseException as error:
             receive_failed(connection, error)
             raise
         # It may have ended while we waited, and what the server delivers may be anything.
-        if self._connection.settled and type(message) is dict and message.get("type") == "websocket.receive":
+        if connection.settled and type(message) is dict and message.get("type") == "websocket.receive":
             connection.receives_pending -= 1
             connection.messages_received += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
@@ -70,21 +85,26 @@ class Wire:
     async def send(self, message: Message) -> None:
         """The application's ``send``."""
         connection = self._connection
-        if not connection.settled or type(message) is not dict or message.get("type") != "websocket.send":
-            await self._send_the_long_way(message)
-            return
+        if connection.settled and type(message) is dict and message.get("type") == _SEND:
+            kind = _SEND
+        else:
+            kind = dict.get(message, "type", "") if isinstance(message, dict) else ""  # a subclass's own get may fail
+            try:
+                connection.send_began(kind)
+            except Exception as error:  # noqa: BLE001 - as above
+                record_failure("Connection.send_began", error)
         try:
             await self._send(message)
         except Exception as error:
-            send_failed(connection, "websocket.send", error)
+            send_failed(connection, kind, error)
             raise
-        if self._connection.settled:  # as above
+        if connection.settled and kind is _SEND:  # as above
             connection.messages_sent += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
             if connection.unspoken:
                 self._spoke("S")
         else:
-            self._sent("websocket.send", message)
+            self._sent(kind, message)
 
     @failsafe
     def stop(self) -> None:
@@ -93,41 +113,6 @@ class Wire:
             self._gate.stop()
         if self._polling is not None:
             self._polling.cancel()
-
-    async def _receive_the_long_way(self) -> Message:
-        gate = self._gate
-        if gate is not None:
-            await gate.wait_until_open()  # before it counts as a receive: one that is held back races with none
-        connection = self._connection
-        try:
-            connection.receive_began()
-        except Exception as error:  # noqa: BLE001 - ours must never reach the application
-            record_failure("Connection.receive_began", error)
-        try:
-            if self._gate is not None:
-                message = await self._gate.receive()
-            elif self._watched and connection.state is State.READY_FOR_MESSAGES:
-                message = await self._watch(self._receive())
-            else:
-                message = await self._receive()
-        except BaseException as error:
-            receive_failed(connection, error)
-            raise
-        self._received(message)
-        return message
-
-    async def _send_the_long_way(self, message: Message) -> None:
-        kind = dict.get(message, "type", "") if isinstance(message, dict) else ""  # a subclass's own get may fail
-        try:
-            self._connection.send_began(kind)
-        except Exception as error:  # noqa: BLE001 - as above
-            record_failure("Connection.send_began", error)
-        try:
-            await self._send(message)
-        except Exception as error:
-            send_failed(self._connection, kind, error)
-            raise
-        self._sent(kind, message)
 
     def _received(self, message: Any) -> None:
         try:
@@ -140,9 +125,11 @@ class Wire:
         except Exception as error:  # noqa: BLE001 - as above
             record_failure("Connection.received", error)
 
-    @failsafe
     def _spoke(self, letter: str) -> None:
-        self._connection.spoke(letter)
+        try:
+            self._connection.spoke(letter)
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("Connection.spoke", error)
 
     def _sent(self, kind: str, message: Message) -> None:
         try:
@@ -155,10 +142,12 @@ class Wire:
     def _settle(self) -> None:
         """The connect was delivered, or accept returned: the route's policy has been looked up, and the modes stay."""
         self._settled = True
-        self._watched = self._connection.readiness_mode == "auto"
         if self._connection.gate_mode == "hold":
             self._gate = self._connection.gate = HoldGate(self._connection, self._receive, self._send)
+            self._fetch = self._gate.receive
             self.has_tasks = True
+        elif self._connection.readiness_mode == "auto":
+            self._watched = True
 
     def _accepted(self) -> None:
         if not self._settled:
@@ -169,14 +158,17 @@ class Wire:
             self._polling = poll_readiness(self._connection, self._poll)
             self.has_tasks = True
 
-    async def _watch(self, receiving: Awaitable[Message]) -> Message:
+    @types.coroutine
+    def _watch(self) -> Generator[Any, Any, Message]:
         """Await a receive, and tell whether it was done in its first step: then its message had been waiting.
 
         Once one suspends, everything that was waiting has been read, and later receives are not looked at any more.
         """
-        if type(receiving) is not types.CoroutineType:  # a future, or a server that is not written in Python
-            self._watched = False
-            return await receiving
+        receiving = self._receive()
+        is_ready = self._connection.state is State.READY_FOR_MESSAGES
+        if not is_ready or type(receiving) is not types.CoroutineType:
+            self._watched = not is_ready  # what is not a coroutine is a future, or a server's that is not in Python
+            return cast("Message", (yield from _awaited(receiving)))
         try:
             yielded = receiving.send(None)
         except StopIteration as done:
@@ -187,20 +179,19 @@ class Wire:
                 self._watched = False
             return cast("Message", message)
         self._watched = False
-        return await _resumed(receiving, yielded)
+        while True:  # it has taken its first step: from here on its steps are passed on
+            sent, thrown = None, None
+            try:
+                sent = yield yielded
+            except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the server's coroutine
+                thrown = error
+            try:  # not in the handler, where what it raises would be told to come from what was thrown
+                yielded = receiving.send(sent) if thrown is None else receiving.throw(thrown)
+            except StopIteration as done:
+                return cast("Message", done.value)
+            finally:
+                del thrown  # a cancellation's traceback holds this frame and all of the application's
 
 
-@types.coroutine
-def _resumed(receiving: types.CoroutineType[Any, Any, Message], yielded: Any) -> Generator[Any, Any, Message]:
-    """Await a coroutine that has taken its first step already, and yielded this."""
-    while True:
-        try:
-            sent = yield yielded
-        except BaseException as thrown:  # noqa: BLE001 - a cancellation too belongs to the server's coroutine
-            step = partial(receiving.throw, thrown)
-        else:
-            step = partial(receiving.send, sent)
-        try:
-            yielded = step()
-        except StopIteration as done:
-            return cast("Message", done.value)
+async def _awaited(receiving: Awaitable[Message]) -> Message:
+    return await receiving

@@ -69,7 +69,7 @@ class SeenConnection:
     @property
     def signature(self) -> str:
         """Its events so far, as letters."""
-        return str(self._record.signature)
+        return self._record.signature
 
     def explain(self) -> str:
         """Its timeline."""

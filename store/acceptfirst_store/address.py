@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
+import re
 import urllib.parse
 
 from acceptfirst_store.errors import AddressInvalid
@@ -11,12 +13,17 @@ from acceptfirst_store.errors import AddressInvalid
 DATABASE = "acceptfirst"
 HTTP_PORT = 8123
 HTTPS_PORT = 8443
+CLUSTER_VARIABLE = "ACCEPTFIRST_CLUSTER"
 EXPECTED = "chdb:///absolute/path, clickhouse://user:password@host:8123/acceptfirst or clickhouses://… for TLS"
+_CLUSTER = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 
 
 @dataclasses.dataclass(frozen=True)
 class StoreAddress:
-    """An embedded store (`path` set) or a ClickHouse server (`host` set)."""
+    """An embedded store (`path` set) or a ClickHouse server (`host` set).
+
+    `cluster` names the cluster that the server's tables are spread over; empty for a server alone.
+    """
 
     path: pathlib.Path | None = None
     host: str = ""
@@ -24,6 +31,7 @@ class StoreAddress:
     user: str = "default"
     password: str = dataclasses.field(default="", repr=False)
     secure: bool = False
+    cluster: str = ""
 
     @classmethod
     def parse(cls, dsn: str) -> StoreAddress:
@@ -33,7 +41,7 @@ class StoreAddress:
             dsn: `chdb:///path`, `clickhouse://user:password@host:port/acceptfirst` or `clickhouses://…`.
 
         Returns:
-            The address; an embedded path is absolute.
+            The address; an embedded path is absolute, a server has the cluster that `ACCEPTFIRST_CLUSTER` names.
 
         Raises:
             AddressInvalid: it is none of these; the message never repeats a password.
@@ -77,9 +85,20 @@ class StoreAddress:
             user=urllib.parse.unquote(parts.username or "default"),
             password=urllib.parse.unquote(parts.password or ""),
             secure=secure,
+            cluster=_cluster(),
         )
 
     def __str__(self) -> str:
         if self.path is not None:
             return f"chdb://{self.path}"
         return f"clickhouse{'s' if self.secure else ''}://{self.host}:{self.port}/{DATABASE}"
+
+
+def _cluster() -> str:
+    """Read the cluster's name from the environment; it goes into statements where no parameter can stand."""
+    name = os.environ.get(CLUSTER_VARIABLE, "")
+    if not _CLUSTER.fullmatch(name):
+        raise AddressInvalid(
+            f"expected a cluster's name in {CLUSTER_VARIABLE}: letters, digits, '_', '-' and '.'; got {name[:64]!r}"
+        )
+    return name

@@ -103,6 +103,11 @@ class Database:
         with _errors_of("write"):
             self._writer.command(sql, parameters=dict(parameters or {}))
 
+    def may(self, right: str) -> bool:
+        """Say whether this user has a right, such as `CREATE TABLE`, on the whole database; errors as in `rows`."""
+        with _errors_of("read"):
+            return str(self._reader.command(f"CHECK GRANT {right} ON {DATABASE}.*")) == "1"
+
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the keys of the first.
 
@@ -148,6 +153,15 @@ class Database:
                 fmt="ProtobufSingle",
                 settings=request_settings(token, embedded=self.address.path is not None),
             )
+
+    def alterable(self, table: str) -> str:
+        """Return what stands behind ALTER TABLE or DELETE FROM for a table of ours: in a cluster its local ones."""
+        cluster = self.address.cluster
+        return f"{self.source(table)} ON CLUSTER '{cluster}'" if cluster else self.source(table)
+
+    def source(self, table: str) -> str:
+        """Return the name of the table that holds the rows of this node: what views read, and what is altered."""
+        return f"{DATABASE}.{table}_local" if self.address.cluster else f"{DATABASE}.{table}"
 
     def sibling(self) -> Database:
         """Open clients of one's own on the same store, under the same lock; close it before this one."""
@@ -197,11 +211,20 @@ def open_database(dsn: str | StoreAddress, *, wait_lock: bool = False) -> Databa
             lock.release()
         raise
     try:
-        database.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        _make_database(database)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _make_database(database: Database) -> None:
+    """Make the database where there is none: not asked for otherwise, since a writer may not make any."""
+    if database.rows("SELECT 1 AS found FROM system.databases WHERE name = {name:String}", {"name": DATABASE}):
+        return
+    cluster = database.address.cluster
+    everywhere = f" ON CLUSTER '{cluster}'" if cluster else ""
+    database.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE}{everywhere} ENGINE = Atomic")
 
 
 def _connect(address: StoreAddress, seconds_max: int, memory_bytes_max: int) -> Any:
@@ -223,13 +246,15 @@ def _connect(address: StoreAddress, seconds_max: int, memory_bytes_max: int) -> 
 
 
 def _connect_server(address: StoreAddress, settings: Mapping[str, int]) -> Any:
+    # What spreads over a cluster must be stored when the insert returns, and joins must meet all of the other side.
+    spread = {"distributed_foreground_insert": 1, "distributed_product_mode": "global"} if address.cluster else {}
     return clickhouse_connect.get_client(
         host=address.host,
         port=address.port,
         username=address.user,
         password=address.password,
         secure=address.secure,
-        settings=dict(settings),
+        settings={**settings, **spread},
         tz_mode="aware",
         connect_timeout=CONNECT_SECONDS_MAX,
         send_receive_timeout=SEND_RECEIVE_SECONDS_MAX,

@@ -51,6 +51,10 @@ class DataRefused(StoreRefused):
     """The store can't take these very data (not: the statement, the table or the rights)."""
 
 
+class RequestInvalid(StoreRefused):
+    """What was asked for makes no sense, whatever the store holds: the caller's to mend."""
+
+
 class MigrationInvalid(StoreError):  # noqa: N818 - says the state, like the words of the users' guide
     """The migration files and what the store remembers of them contradict each other."""
 

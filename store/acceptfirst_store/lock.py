@@ -46,7 +46,7 @@ class StoreLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            holder = self._holder()
+            holder = read_holder(self._descriptor)
             os.close(self._descriptor)
             raise StoreHeld(str(store_path), holder) from None
         self._write_holder()
@@ -63,10 +63,34 @@ class StoreLock:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
-    def _holder(self) -> dict[str, Any]:
-        """Read what the holder wrote; it may be writing it just now, which costs us only its name."""
-        try:
-            holder = json.loads(os.pread(self._descriptor, 65536, 0))
-        except ValueError:
-            return {}
-        return holder if isinstance(holder, dict) else {}
+
+def lock_holder(store_path: pathlib.Path) -> dict[str, Any] | None:
+    """Say who holds a store's lock, without taking it from anybody.
+
+    Returns:
+        What the holder wrote of itself (empty if it wrote nothing), or None if nobody holds it.
+
+    Raises:
+        OSError: the lock file is there and can't be read.
+    """
+    try:
+        descriptor = os.open(lock_path(store_path), os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        # Shared: two that look at once don't take each other for the holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return read_holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def read_holder(descriptor: int) -> dict[str, Any]:
+    """Read what the holder wrote; it may be writing it just now, which costs us only its name."""
+    try:
+        holder = json.loads(os.pread(descriptor, 65536, 0))
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -22,13 +23,15 @@ class RemoteStore:
     Args:
         url: the collector's, such as `http://127.0.0.1:4318`.
         token: its bearer token, if it wants one.
+        certificate: a PEM file with the one certificate that is believed; the system's authorities if empty.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, certificate: str = "") -> None:
         if not url.startswith(("http://", "https://")):
             raise StoreUnreachable(f"expected a URL that starts with http:// or https://; got {url!r}")
         self.url = url.rstrip("/")
         self._token = token
+        self._trust = trusting(certificate) if url.startswith("https://") else None
 
     def statement_rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run the statement; rows as `Database.statement_rows` returns them.
@@ -48,13 +51,33 @@ class RemoteStore:
         data = json.dumps(body, default=_parameter_text).encode()
         request = urllib.request.Request(self.url + path, data, headers, method="POST")  # noqa: S310 - the scheme was checked when the store was made
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=self._trust) as response:  # noqa: S310 - as above
                 answer: dict[str, Any] = json.load(response)
         except urllib.error.HTTPError as error:
             raise _refusal(self.url, error) from error
         except (OSError, ValueError) as error:
             raise StoreUnreachable(f"the collector at {self.url} does not answer: {error}") from error
         return answer
+
+
+def trusting(certificate: str) -> ssl.SSLContext:
+    """Say whom to believe: the system's authorities, or exactly one certificate, whatever name stands in it.
+
+    Args:
+        certificate: a PEM file; empty for the authorities.
+
+    Raises:
+        StoreUnreachable: the file can't be used.
+    """
+    if not certificate:
+        return ssl.create_default_context()
+    try:
+        context = ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise StoreUnreachable(f"the certificate {certificate} can't be used: {error}") from error
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is the end of the chain
+    return context
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> StoreRefused | StoreUnreachable:

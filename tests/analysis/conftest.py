@@ -19,7 +19,14 @@ from acceptfirst_store.migrations import migrate
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-TABLES = ("handshakes", "handshake_transitions", "race_condition_patterns", "tuning_recommendations")
+TABLES = (
+    "handshakes",
+    "handshake_transitions",
+    "race_condition_patterns",
+    "tuning_recommendations",
+    "policy_events",
+    "policies",
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +95,12 @@ class Handshakes:
             "messages_received": 0,
             "error_type": "",
             "error_kind": "",
+            "error_type": "",
+            "messages_sent": 0,
+            "policy_arm": "baseline",
+            "service_version": "",
+            "user_hash": "",
+            "first_message_ns": 0,
             "first_seen": at,
             "last_seen": at + timedelta(seconds=1),
         }

@@ -36,7 +36,7 @@ def test_recommendation_takes_readiness_from_the_event(handshakes: Any, catalogu
         handshakes.add(ready_ms=10.0 + i / 100)
     handshakes.write()
     (row,) = recommend(handshakes.database, catalogue, window)
-    assert (row.n, row.n_missing, row.delay_ms_estimate) == (100, 0, 10.99)
+    assert (row.n, row.n_never_ready, row.delay_ms_estimate) == (100, 0, 10.99)
 
 
 def test_recommendation_takes_readiness_from_the_shadow_when_blind(
@@ -71,7 +71,7 @@ def test_handshakes_that_never_became_ready_are_counted(handshakes: Any, catalog
     handshakes.add("CAX", None, ended_by="close")
     handshakes.write()
     (row,) = recommend(handshakes.database, catalogue, window)
-    assert (row.n, row.n_missing) == (53, 3)
+    assert (row.n, row.n_never_ready) == (53, 3)
     assert row.evidence["n_refused"] == 1
 
 
@@ -185,3 +185,67 @@ def test_microseconds_are_rounded_up_when_they_are_stored_finer(
     handshakes.write()
     (row,) = recommend(handshakes.database, catalogue, window)
     assert row.delay_ms_estimate == 7.001
+
+
+def test_missing_handshakes_are_counted_when_there_is_not_enough_evidence(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """2,995 bound one in a thousand; 100 are there."""
+    for i in range(100):
+        handshakes.add(ready_ms=10.0 + i / 100)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.n_missing) == ("not_enough_evidence", 2895)
+    assert "2,895 more are needed" in row.rationale
+
+
+def test_settings_that_differ_are_not_pooled(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """A slow version before the latest one: only the latest speaks; alike, both do."""
+    for _ in range(200):
+        handshakes.add(ready_ms=200.0, policy_version="one")
+    for _ in range(200):
+        handshakes.add(ready_ms=5.0, policy_version="two")
+    for _ in range(200):
+        handshakes.add(ready_ms=5.0, policy_version="three")
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.n, row.evidence["n_set_aside"], row.delay_ms_estimate) == (400, 200, 5.0)
+    assert "are not pooled with the latest" in row.rationale
+
+
+def test_clock_that_was_set_back_gives_no_readiness(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """Ready before accept is neither 0 ms nor dropped: it counts as never ready, and is told."""
+    for _ in range(50):
+        handshakes.add(ready_ms=5.0)
+    handshakes.add(ready_ms=-3000.0)
+    handshakes.add(ready_ms=None, readiness_mode="event", phases={"ready": -1.0})
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.n, row.n_never_ready, row.evidence["n_skewed"]) == (52, 2, 2)
+
+
+def test_delay_has_headroom_when_the_weeks_before_drifted(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Five weeks, 3 % more each: next week's 3 % and the spread are in the delay."""
+    for week in range(5):
+        for i in range(600 if week else 3200):
+            at = window.since + timedelta(days=1, milliseconds=i) - timedelta(days=7 * week)
+            scale = 0.97**week * (1 + (i % 50) / 500)
+            handshakes.add(ready_ms=20.0 * scale, gate="observe", first_seen=at)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert row.verdict == "delay"
+    assert 1.02 < row.headroom < 1.12
+    assert row.delay_ms == pytest.approx(row.headroom * 22.0, rel=0.03)
+    assert "of headroom" in row.rationale
+
+
+def test_blind_exploration_is_the_second_advice(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """First the event in the shadow; else a step down, on few enough connections."""
+    for _ in range(3100):
+        handshakes.add(ready_ms=25.0, readiness_mode="blind", gate="hold", delay_applied_ms=25.0)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.evidence["trial"]["delay_ms"]) == ("not_enough_evidence", 20.0)
+    assert row.rationale.index("acceptfirst.ready(websocket)") < row.rationale.index("a canary with 20 ms")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import email
+import email.message
+import email.policy
 import hashlib
 import html.parser
 import json
@@ -11,30 +14,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import acceptfirst_analysis.report
 from acceptfirst.catalogue import Catalogue
+from acceptfirst_analysis import rendering
 from acceptfirst_analysis.classify import classify
 from acceptfirst_analysis.report import geometry
+from acceptfirst_analysis.report.cells import cell, spark
 from acceptfirst_analysis.report.gather import gather
+from acceptfirst_analysis.report.mail import render_mail
 from acceptfirst_analysis.report.model import Distribution, Report, Timeline
 from acceptfirst_analysis.report.render import (
     HTML_BYTES_MAX,
     MARKDOWN_CHARACTERS_MAX,
-    cell,
     render_html,
     render_json,
     render_markdown,
-    spark,
 )
 from acceptfirst_analysis.window import Window, window_between
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 HOSTILE = '/ws/"><script>alert(1)</script>|`*</details>'
-STYLE = Path(acceptfirst_analysis.report.__file__).parent / "templates" / "report.css"
+STYLE = Path(acceptfirst_analysis.report.__file__).parent / "templates" / "base.css"
 VOID = {"meta", "br"}
 
 
@@ -336,3 +341,74 @@ def test_marks_of_figures_have_enough_contrast(theme: str) -> None:
     """WCAG: 3 for bars and lines; state segments also carry their word."""
     colours = _themes()[theme]
     assert all(_contrast(colours[name], colours["paper"]) >= 3 for name in ("accent", "error", "change", "soft"))
+
+
+def broken_template(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A template of the report asks for a name that nobody gave it."""
+    engine = rendering.templates()
+    loader = jinja2.ChoiceLoader(
+        [jinja2.DictLoader({name: "{{ nobody.gave.this }}"}), engine.loader or jinja2.DictLoader({})]
+    )
+    broken = engine.overlay(loader=loader)
+    monkeypatch.setattr(rendering, "templates", lambda: broken)
+
+
+def test_html_still_stands_when_one_template_is_broken(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says which part is missing and why; the others and the data are there."""
+    broken_template(monkeypatch, "report_patterns.html.j2")
+    text = render_html(report)
+    assert "This part cannot be drawn (report_patterns): UndefinedError" in text
+    assert "All recommendations" in text
+    assert 'id="report-data"' in text
+
+
+def test_markdown_still_stands_when_one_template_is_broken(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in the comment."""
+    broken_template(monkeypatch, "report_changes.md.j2")
+    text = render_markdown(report)
+    assert "This part cannot be drawn (changes)" in text
+    assert "## Races that were found" in text
+
+
+def test_mail_still_stands_when_its_template_is_broken(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text and attachment go out, and the body says what is wrong."""
+    broken_template(monkeypatch, "mail.html.j2")
+    message = email.message_from_string(render_mail(report), email.message.EmailMessage, policy=email.policy.default)
+    bodies = [part.get_content() for part in message.walk() if part.get_content_type() == "text/html"]
+    assert "This part cannot be drawn (mail)" in bodies[0]
+    assert "All recommendations" in bodies[1]
+
+
+def test_mail_shows_hostile_names_as_text(report: Report) -> None:
+    """In its HTML, and no line break gets into its subject."""
+    message = email.message_from_string(render_mail(report), email.message.EmailMessage, policy=email.policy.default)
+    body = next(part for part in message.walk() if part.get_content_type() == "text/html").get_content()
+    assert "<b>chat" not in body
+    assert "<script>" not in body
+
+
+def test_surfaces_stay_small_when_names_are_enormous(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """A path and a service of hundreds of thousands of characters each."""
+    for i in range(20):
+        handshakes.add("CAGRX!RE", 5.0 + i, route="/" + "x" * 200_000, service="\u202e" + "y" * 200_000)
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    report = gather(handshakes.database, catalogue, window, now=NOW)
+    assert len(render_html(report).encode()) <= HTML_BYTES_MAX
+    assert len(render_markdown(report)) < MARKDOWN_CHARACTERS_MAX
+    assert len(render_mail(report)) < 3 * HTML_BYTES_MAX
+
+
+def test_html_shows_the_fix_in_code_and_the_statements(report: Report) -> None:
+    """The tested example of the pattern, and what the figures were read with."""
+    text = render_html(report)
+    assert "Has it no more" in text
+    assert "await websocket.close(4409, &#34;no small talk&#34;)\n            return" in text
+    assert "readiness_times.sql" in text
+
+
+def test_report_says_what_its_figures_rest_on(report: Report) -> None:
+    """Hours, sampling, spans that never came."""
+    quality = dict(report.quality)
+    assert quality["hours in which a handshake began"] == "1 of 168"
+    assert quality["of these drawn by the sampling (only they count in rates and bounds)"] == "431, each for 1 at most"

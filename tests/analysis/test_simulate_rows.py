@@ -17,7 +17,8 @@ from acceptfirst_store.database import Database
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
 DAY = timedelta(days=1)
 HANDSHAKES = """
-    SELECT *, toUnixTimestamp64Nano(first_seen) AS first_ns, toUnixTimestamp64Nano(last_seen) AS last_ns,
+    SELECT * EXCEPT touched_at,
+        toUnixTimestamp64Nano(first_seen) AS first_ns, toUnixTimestamp64Nano(last_seen) AS last_ns,
         toUnixTimestamp64Nano(connected_at) AS connected, toUnixTimestamp64Nano(ready_at) AS ready, signature, outcome
     FROM acceptfirst.handshakes FINAL ORDER BY connection_id"""
 TRANSITIONS = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +18,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import acceptfirst.connection
-import acceptfirst.unread
 from acceptfirst.catalogue import Catalogue, load_catalogue
 from acceptfirst.connection import Connection
 from acceptfirst.connection_id import is_drawn
@@ -47,11 +48,16 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that the test sets."""
+    """A clock that the test sets, wherever the library asks for the time."""
     clock = Clock()
-    stand_in = types.SimpleNamespace(perf_counter_ns=clock.perf_counter_ns, time_ns=clock.time_ns)
-    monkeypatch.setattr(acceptfirst.connection, "time", stand_in)
-    monkeypatch.setattr(acceptfirst.unread, "time", stand_in)
+    own = {"perf_counter_ns": clock.perf_counter_ns, "time_ns": clock.time_ns}
+    stand_in = types.SimpleNamespace(**{**vars(time), **own})
+    for module in [module for name, module in sys.modules.items() if name.startswith("acceptfirst.")]:
+        replaced: dict[str, Any] = {name: own[name] for name in own if vars(module).get(name) is getattr(time, name)}
+        if vars(module).get("time") is time:
+            replaced["time"] = stand_in
+        for name, value in replaced.items():
+            monkeypatch.setattr(module, name, value)
     return clock
 
 

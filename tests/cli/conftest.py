@@ -66,6 +66,45 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return dsn
 
 
+@pytest.fixture(scope="session")
+def outage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The DSN of a store in which a third of 120 connections failed, within two minutes."""
+    dsn = f"chdb://{tmp_path_factory.mktemp('outage')}/db"
+    rows = [handshake(i, "CE", None, "/ws/chat") | {"ended_by": "exception"} for i in range(40)]
+    rows += [handshake(40 + i, "CAGRSPD", 6.0, "/ws/chat") for i in range(80)]
+    with open_database(dsn) as database:
+        migrate(database)
+        database.insert_rows("handshakes", rows)
+    return dsn
+
+
+@pytest.fixture
+def changed_store(tmp_path: Path) -> Callable[[int], str]:
+    """Makes a store in which a delay was replaced by a gate, behind which so many messages came too early."""
+
+    def make(early: int) -> str:
+        before = [handshake(i, "CAGRSPD", 90.0 if i < 60 else 6.0, "/ws") for i in range(200)]
+        after = [
+            {
+                **handshake(1000 + i, "CAGRSPD", None, "/ws"),
+                "readiness_mode": "event",
+                "delay_applied_ms": 0.0,
+                "policy_version": "v2",
+                "ready_at": MONDAY + timedelta(seconds=1000 + i, milliseconds=40),
+                "messages_early": int(i < early),
+            }
+            for i in range(200)
+        ]
+        dsn = f"chdb://{tmp_path}/changed/db"
+        with open_database(dsn) as database:
+            migrate(database)
+            for rows in (before, after):  # an insert takes the columns of its first row
+                database.insert_rows("handshakes", rows)
+        return dsn
+
+    return make
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""
@@ -117,7 +156,18 @@ def serve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running ``acceptfirst serve`` with the same history; ended by its own process id."""
     data_dir = tmp_path_factory.mktemp("serve") / "data"
     fill(f"chdb://{data_dir}/db")
-    command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    yield from _serving(data_dir)
+
+
+@pytest.fixture(scope="session")
+def live_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running ``acceptfirst serve`` without a history, for handshakes that happen now."""
+    yield from _serving(tmp_path_factory.mktemp("live") / "data")
+
+
+def _serving(data_dir: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--no-jobs", "--port", "0"]
+    command += ["--data-dir", str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_clean_environment()) as process:
         try:
             yield _url_of(data_dir / "serve.json", process)

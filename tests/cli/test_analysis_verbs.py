@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 Run = Callable[..., Any]
 
@@ -91,13 +92,25 @@ def test_recommend_says_not_enough_data_when_a_known_environment_was_not_seen(ac
 
 
 @pytest.mark.parametrize(
-    ("form", "beginning"), [("toml", "schema_version = 1"), ("env", "ACCEPTFIRST_PRODUCTION_WS_CHAT_VERDICT=gate")]
+    ("form", "beginning"),
+    [
+        ("toml", "schema_version = 1"),
+        ("env", "ACCEPTFIRST_PRODUCTION_WS_CHAT_VERDICT=gate"),
+        ("yaml", "schema_version: 1"),
+    ],
 )
 def test_recommend_prints_what_can_be_applied(acceptfirst: Run, store: str, form: str, beginning: str) -> None:
     """A policy file, or shell assignments."""
     ended = acceptfirst("recommend", "--store", store, "--format", form)
     assert ended.code == 0
     assert ended.out.startswith(beginning)
+
+
+def test_recommend_prints_the_same_policy_as_toml_and_yaml(acceptfirst: Run, store: str) -> None:
+    """The versions are of the same day; the rest too."""
+    toml, text = (acceptfirst("recommend", "--store", store, "--format", form).out for form in ("toml", "yaml"))
+    assert yaml.safe_load(text) == tomllib.loads(toml)
+    assert yaml.safe_load(text)["production"]["routes"]["/ws/chat"]["gate"] == "hold"
 
 
 def test_recommend_prints_tabs_when_it_is_piped(acceptfirst: Run, store: str) -> None:
@@ -184,3 +197,36 @@ def test_serve_refuses_a_job_that_makes_no_sense(serve_url: str, asked: dict[str
 def test_verb_says_usage_when_serve_refuses_the_question(acceptfirst: Run, serve_url: str) -> None:
     """The same exit codes as with a store."""
     assert acceptfirst("recommend", "--url", serve_url, "--environment", "staging").code == 4
+
+
+def test_verify_says_not_enough_data_when_no_setting_changed(acceptfirst: Run, store: str) -> None:
+    """4, one line, and JSON all the same."""
+    ended = acceptfirst("verify", "--store", store, "--json")
+    assert (ended.code, json.loads(ended.out)["changes"]) == (4, [])
+    assert "no setting changed" in ended.err
+
+
+@pytest.mark.parametrize(("early", "code"), [(0, 0), (180, 3)])
+def test_verify_says_whether_the_change_worked(
+    acceptfirst_process: Run, changed_store: Callable[[int], str], early: int, code: int
+) -> None:
+    """0 when it did, 3 when it became worse; the table names both settings."""
+    ended = acceptfirst_process("verify", "--store", changed_store(early), "--environment", "production")
+    head, row = (line.split("\t") for line in ended.out.splitlines())
+    assert (ended.code, row[head.index("effect")]) == (code, "worse" if code else "worked")
+    assert (row[head.index("late before")], row[head.index("late after")]) == ("60 of 200", f"{early} of 200")
+
+
+@pytest.mark.parametrize(("job", "key"), [("drift", "deploys"), ("value", "weeks")])
+def test_serve_answers_what_the_report_asks(serve_url: str, job: str, key: str) -> None:
+    """What drifts, and what it meant for users: a document each."""
+    question = {"week": "2026-W47", "environment": "production"}
+    answer = httpx.post(f"{serve_url}/api/v1/jobs/{job}", json=question, timeout=100, trust_env=False)
+    assert (answer.status_code, answer.json()["schema_version"]) == (200, 1)
+    assert key in answer.json()
+
+
+def test_verify_asks_a_running_serve(acceptfirst: Run, serve_url: str) -> None:
+    """The same answer over HTTP."""
+    ended = acceptfirst("verify", "--url", serve_url, "--json")
+    assert (ended.code, json.loads(ended.out)["changes"]) == (4, [])

@@ -158,6 +158,14 @@ def start_serve(tmp_path: pathlib.Path) -> Iterator[StartServe]:
 
 
 @pytest.fixture(scope="module")
+def serve_starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServe]:
+    """Start a serve process that the tests of a module share."""
+    starter = _Starter(tmp_path_factory.mktemp("shared") / "data")
+    yield starter
+    starter.end()
+
+
+@pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """Share one serve process among the tests of a module that don't end it; small bodies only, so that limits hit."""
     starter = _Starter(tmp_path_factory.mktemp("serve") / "data")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from acceptfirst_collector.log.layout import SegmentHeader, encode_segment_header
-from acceptfirst_collector.log.request_log import STORED_SEGMENTS_KEPT, BacklogFullError, Limits
+from acceptfirst_collector.log.request_log import STORED_SEGMENTS_KEPT, BacklogFullError, DiskLowError, Limits
 
 DIGEST = b"d" * 16
 SMALL_SEGMENTS = Limits(segment_bytes_max=1)
@@ -106,6 +108,38 @@ def test_log_remembers_digests_when_it_is_opened_again(log_folder: Any) -> None:
     """The window of resends is rebuilt from what is on the disk."""
     log_folder.fill(b"a", b"b")
     assert log_folder.open().recovered_digests == [DIGEST, DIGEST]
+
+
+def test_log_remembers_the_digests_of_what_it_has_unlinked(log_folder: Any) -> None:
+    """At a high rate segments are gone in seconds; a client may send a body again for minutes."""
+    log = log_folder.open(SMALL_SEGMENTS)
+    digests = [bytes([i]) * 16 for i in range(8)]
+    for digest in digests:
+        log.append(digest, b"x").result()
+    log.mark_stored(log.read(1 << 20))
+    log.settle()
+    assert sorted(log_folder.open().recovered_digests) == digests
+
+
+def test_log_forgets_digests_when_their_window_is_over(log_folder: Any) -> None:
+    """What nobody sends again any more takes no room."""
+    log = log_folder.open(Limits(segment_bytes_max=1, seen_seconds=-1))
+    for i in range(8):
+        log.append(bytes([i]) * 16, b"x").result()
+    log.mark_stored(log.read(1 << 20))
+    log.settle()
+    assert list(log_folder.path.glob("*.seen")) == []
+
+
+def test_log_refuses_when_the_disk_is_nearly_full(log_folder: Any) -> None:
+    """The rest is the store's; the message carries both numbers."""
+    log = log_folder.open()
+    with mock.patch("os.statvfs", return_value=os.statvfs_result((4096, 4096, 1000, 50, 50, 0, 0, 0, 0, 255))):
+        with pytest.raises(DiskLowError, match=r"204800 bytes are free, the last 409600 are kept"):
+            log.append(DIGEST, b"x")
+        assert log.disk_trouble
+    log.append(DIGEST, b"x").result()
+    assert log.backlog_bytes > 0
 
 
 def test_segment_header_tells_the_log_and_the_first_sequence() -> None:

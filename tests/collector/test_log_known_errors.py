@@ -13,7 +13,9 @@ import pytest
 
 from acceptfirst_collector.log.checkpoint import Checkpoint, save_checkpoint
 from acceptfirst_collector.log.journal import LogUnwritableError
-from acceptfirst_collector.log.layout import RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES
+from acceptfirst_collector.log.layout import RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Record, encode_record
+from acceptfirst_collector.log.seen import save_seen
+from acceptfirst_collector.log.segments import create_segment
 
 DIGEST = b"d" * 16
 PAYLOADS = [b"a" * 100, b"b" * 100, b"c" * 100]
@@ -103,6 +105,74 @@ def test_log_calls_a_torn_middle_damage(log_folder: Any) -> None:
     os.truncate(log_folder.segments()[0], _record_offset(2) + 10)
     assert log_folder.read_payloads() == [*PAYLOADS[:2], b"later"]
     assert len(_damaged(log_folder)) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_log_passes_over_a_segment_in_the_middle_that_was_emptied(log_folder: Any, size: int) -> None:
+    """What is behind it is read; without a byte it was never written to, with one it is damage."""
+    for payload in PAYLOADS:
+        log_folder.fill(payload)
+    os.truncate(log_folder.segments()[1], size)
+    assert log_folder.read_payloads() == [PAYLOADS[0], PAYLOADS[2]]
+    assert len(_damaged(log_folder)) == size
+
+
+def test_log_says_which_records_are_missing_when_a_segment_is(
+    log_folder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are read."""
+    for payload in PAYLOADS:
+        log_folder.fill(payload, payload)
+    log_folder.segments()[1].unlink()
+    assert log_folder.read_payloads() == [PAYLOADS[0]] * 2 + [PAYLOADS[2]] * 2
+    assert "records 3 to 4 are not in the log" in caplog.text
+
+
+def test_log_says_nothing_when_the_missing_records_are_stored(
+    log_folder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Segments that were let go are not missing."""
+    log_folder.fill(b"a", b"b")
+    log_folder.fill(b"c")
+    log = log_folder.open()
+    log.mark_stored(log.read(1 << 20, 2))
+    log.settle()
+    log_folder.segments()[0].unlink()
+    assert log_folder.read_payloads() == [b"c"]
+    assert caplog.text == ""
+
+
+def test_log_reads_the_newer_record_when_two_segments_hold_the_same_sequence(log_folder: Any) -> None:
+    """The older segment could be neither synced nor cut off: its record was refused, the newer one acknowledged."""
+    log_folder.fill(b"a", b"refused")
+    log_id = bytes.fromhex(log_folder.open().log_id)
+    log_folder.close()
+    log_folder.segments()[-1].unlink()
+    segment, file = create_segment(log_folder.path, log_id, 2)
+    with file:
+        file.write(encode_record(Record(2, DIGEST, b"acknowledged")))
+    assert log_folder.read_payloads() == [b"a", b"acknowledged"]
+    assert segment.path.exists()
+
+
+def test_log_reads_a_record_whose_sequence_was_a_damaged_ones_before(log_folder: Any) -> None:
+    """Power loss left a last record with a payload of zeros, never acknowledged; the next request got its sequence."""
+    log_folder.fill(b"a", b"lost")
+    path = log_folder.segments()[0]
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    log_folder.fill(b"acknowledged")
+    assert log_folder.read_payloads() == [b"a", b"acknowledged"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_log_opens_when_digests_of_the_past_can_not_be_believed(log_folder: Any, damage: str) -> None:
+    """They are passed over: a resend of that time may be stored again, nothing worse."""
+    log_folder.fill(b"a")
+    save_seen(log_folder.path, 1, [b"1" * 16, b"2" * 16])
+    [path] = log_folder.path.glob("*.seen")
+    whole = path.read_bytes()
+    path.write_bytes({"cut": whole[:-7], "flipped": b"\x00" + whole[1:], "empty": b""}[damage])
+    assert log_folder.open().recovered_digests == [DIGEST]
 
 
 def test_log_goes_on_when_the_segment_that_it_writes_is_damaged(log_folder: Any) -> None:

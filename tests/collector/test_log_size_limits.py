@@ -20,6 +20,8 @@ DIGEST = b"d" * 16
         ("`RECORD_BYTES_MAX` (256 MiB)", layout.RECORD_BYTES_MAX, 256 << 20),
         ("`SEGMENT_BYTES_MAX` (64 MiB", journal.SEGMENT_BYTES_MAX, 64 << 20),
         ("`STORED_SEGMENTS_KEPT` (2)", request_log.STORED_SEGMENTS_KEPT, 2),
+        ("`BACKLOG_BYTES_MAX` (1 GiB", request_log.BACKLOG_BYTES_MAX, 1 << 30),
+        ("`RESERVE_BYTES` (256 MiB", request_log.RESERVE_BYTES, 256 << 20),
     ],
 )
 def test_log_documents_its_limits(text: str, value: int, documented: int) -> None:

@@ -56,13 +56,16 @@ def test_success_leaves_partial_success_unset(export: Callable[..., bytes], make
 
 
 def test_body_that_is_no_request_is_refused_for_good(export: Callable[..., bytes]) -> None:
-    """INVALID_ARGUMENT, with a Status that says what was expected and no RetryInfo."""
+    """INVALID_ARGUMENT, with a Status and a BadRequest that say what was expected, and no RetryInfo."""
     error = _refusal(export, b"not protobuf at all")
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
 
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    details = error_details_pb2.BadRequest()
     assert "ExportTraceServiceRequest" in status.message
-    assert not status.details
+    assert len(status.details) == 1
+    assert status.details[0].Unpack(details)
+    assert details.field_violations[0].description == status.message
 
 
 def test_message_over_the_limit_is_refused_for_good(export: Callable[..., bytes]) -> None:

@@ -144,8 +144,8 @@ def test_serve_answers_405_when_the_method_is_wrong(serve: Any) -> None:
 
 
 def test_serve_answers_404_when_the_path_is_unknown(serve: Any) -> None:
-    """Metrics and logs are not taken here."""
-    _refusal(httpx.post(f"{serve.url}/v1/metrics", content=b"x", headers={"Content-Type": PROTOBUF}), 404)
+    """With a Status as well."""
+    _refusal(httpx.post(f"{serve.url}/v1/nothing", content=b"x", headers={"Content-Type": PROTOBUF}), 404)
 
 
 def test_serve_still_answers_when_a_client_goes_away_in_the_middle(

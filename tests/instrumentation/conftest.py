@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import selectors
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,9 +111,79 @@ def server() -> type[ScriptedServer]:
     return ScriptedServer
 
 
+@pytest.fixture(scope="session")
+def scripted_server() -> type[ScriptedServer]:
+    """The same, for tests that Hypothesis repeats."""
+    return ScriptedServer
+
+
 @pytest.fixture(autouse=True)
 def no_failure_of_ours() -> Iterator[None]:
     """Every test starts with no failure of ours counted, and fails when one was, unless it clears them itself."""
     failsafe.failures.clear()
     yield
     assert dict(failsafe.failures) == {}
+
+
+class _AtOnce(selectors.DefaultSelector):
+    """Never waits: where the loop would wait for its next timer, its clock jumps there."""
+
+    loop: JumpingLoop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is there now; a loop that waits for nothing at all is a test that hangs."""
+        if timeout is None:
+            raise RuntimeError("expected a timer or a task that can go on, but everything waits for ever")
+        if timeout > 0:
+            self.loop.jump()
+        return super().select(0)
+
+
+class _StableTimer(asyncio.TimerHandle):
+    """Timers of one moment go off in the order in which they were set, whoever else sets some in between."""
+
+    number = 0
+
+    def __lt__(self, other: Any) -> bool:
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop with a clock of its own that costs no time and runs the same each time.
+
+    Timers go off exactly at their time, so that the moments which an application sees do not depend on whether others
+    wake the loop in between.
+    """
+
+    def __init__(self) -> None:
+        selector = _AtOnce()
+        selector.loop = self
+        self._now_s = 0.0
+        self._timers = 0
+        super().__init__(selector)
+        self._clock_resolution = 1e-12
+
+    def time(self) -> float:
+        """Seconds since the loop was made."""
+        return self._now_s
+
+    def jump(self) -> None:
+        """Go to the next timer's time."""
+        self._now_s = self._scheduled[0].when()  # type: ignore[attr-defined] # the loop's own heap, which has no public name
+
+    def call_at(  # type: ignore[override] # the types of a callback's arguments are nobody's concern here
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """As the loop's own, with a timer that keeps its place."""
+        self._timers += 1
+        timer = _StableTimer(when, callback, args, self, context)
+        timer.number = self._timers
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined] # as above
+        timer._scheduled = True  # type: ignore[attr-defined] # so that the loop counts it when it is cancelled
+        return timer
+
+
+@pytest.fixture(scope="session")
+def jumping_loop() -> type[JumpingLoop]:
+    """The class of event loops whose time jumps; for ``asyncio.Runner(loop_factory=...)``."""
+    return JumpingLoop

@@ -34,7 +34,7 @@ def age(connection: Connection, seconds: float) -> None:
 def watched(app: Application, spans: Any, every_s: float = 0.01, **options: Any) -> AcceptFirstMiddleware:
     """The application behind the middleware, looked at much more often than in life."""
     middleware = AcceptFirstMiddleware(app, tracer_provider=spans.provider, **options)
-    middleware._open_connections = OpenConnections(every_s)
+    middleware._telemetry.open_connections = OpenConnections(every_s)
     return middleware
 
 
@@ -230,7 +230,7 @@ def test_registry_is_empty_when_all_are_gone(spans: Any, server: Any) -> None:
     async def end(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await asyncio.sleep(0.01)
-        counted.append(len(middleware._open_connections))
+        counted.append(len(middleware._telemetry.open_connections))
         if scope["path"] == "/raise":
             raise ValueError("no")
         await send(ACCEPT)
@@ -245,7 +245,7 @@ def test_registry_is_empty_when_all_are_gone(spans: Any, server: Any) -> None:
 
     asyncio.run(several())
     assert max(counted) == 3
-    assert len(middleware._open_connections) == 0
+    assert len(middleware._telemetry.open_connections) == 0
 
 
 def test_timer_stops_when_nothing_is_open(spans: Any, server: Any) -> None:
@@ -254,12 +254,13 @@ def test_timer_stops_when_nothing_is_open(spans: Any, server: Any) -> None:
     async def end(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send(ACCEPT)
+        await until(lambda: len(middleware._telemetry.open_connections) > 0)
 
     middleware = watched(end, spans)
 
     async def one_and_wait() -> bool:
         await server([CONNECT]).run(middleware)
-        current = middleware._open_connections._current
+        current = middleware._telemetry.open_connections._current
         assert current is not None
         armed_first = current[1]._armed
         await until(lambda: not current[1]._armed)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import acceptfirst
+from acceptfirst import failsafe
 from acceptfirst.middleware import ConfigurationError
 from acceptfirst.policy import CollectorPolicy, Policy, policy_to_document
 from acceptfirst.policy.feed import INTERVAL_VARIABLE
@@ -115,6 +116,26 @@ def test_new_connections_have_the_new_policy_when_the_file_changes(server: Any, 
     path.write_text(toml("v2"))
 
     eventually_version(server, spans, app, "v2")
+
+
+def test_policy_is_followed_later_when_the_system_has_no_thread_at_first(
+    server: Any, spans: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection does not notice, the failure is counted, and the next connection tries again."""
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    app = instrumented(spans, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert version_of_a_connection(server, spans, app) == "v1"
+    counted = dict(failsafe.failures)
+    failsafe.failures.clear()
+    path.write_text(toml("v2"))
+
+    eventually_version(server, spans, app, "v2")
+    assert counted == {"Feed.start": 1}
 
 
 def test_open_connection_keeps_the_policy_it_began_with(server: Any, spans: Any, path: Path) -> None:

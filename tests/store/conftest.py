@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import pytest
@@ -66,5 +66,48 @@ def make_span(now_ns: int, connection_id: str) -> SpanFactory:
             "StatusCode": "Unset",
         }
         return {**row, **columns}
+
+    return make
+
+
+@pytest.fixture
+def route() -> str:
+    """Return a route that no other test has."""
+    return f"/ws/{os.urandom(6).hex()}"
+
+
+@pytest.fixture
+def handshake(make_span: SpanFactory, route: str, now_ns: int) -> Callable[..., list[dict[str, Any]]]:
+    """Make the spans of a connection of its own: accepted after 10 ms, ready `ready_ms` later, closed by its client."""
+
+    def make(ready_ms: int = 25, *, weight: str = "1", at_ms: int = 0, **attributes: str) -> list[dict[str, Any]]:
+        began_ms = now_ns // 1_000_000 + at_ms
+        shared = {
+            "acceptfirst.connection.id": began_ms.to_bytes(6, "big").hex() + os.urandom(10).hex(),
+            "http.route": route,
+            "acceptfirst.sample.weight": weight,
+            **{f"acceptfirst.{key.replace('__', '.')}": value for key, value in attributes.items()},
+        }
+        steps = [
+            ("INITIALIZING", "HANDSHAKE_PENDING", "connect", 0, 0),
+            ("HANDSHAKE_PENDING", "CONNECTED", "accept", 0, 10),
+            ("CONNECTED", "READY_FOR_MESSAGES", "ready", 10, 10 + ready_ms),
+            ("READY_FOR_MESSAGES", "CLOSED", "disconnect", 10 + ready_ms, 90),
+        ]
+        return [
+            make_span(
+                "websocket.transition",
+                {
+                    **shared,
+                    "acceptfirst.state.from": left,
+                    "acceptfirst.state.to": entered,
+                    "acceptfirst.transition.trigger": trigger,
+                    "acceptfirst.transition.sequence": str(sequence),
+                },
+                start_ms=at_ms + start_ms,
+                end_ms=at_ms + end_ms,
+            )
+            for sequence, (left, entered, trigger, start_ms, end_ms) in enumerate(steps)
+        ]
 
     return make

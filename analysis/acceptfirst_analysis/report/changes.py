@@ -15,8 +15,8 @@ from acceptfirst_analysis.proposal import propose
 from acceptfirst_analysis.readiness import tells_readiness
 from acceptfirst_analysis.recommendation import Recommendation, Settings
 from acceptfirst_analysis.report.model import Change, Comparison, Effect
-from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, count, delay_text, interval
-from acceptfirst_analysis.wording import milliseconds, per_cent
+from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, delay_text, goal, interval, setting_in_force
+from acceptfirst_analysis.units import count, milliseconds, per_cent
 
 Row = Mapping[str, Any]
 
@@ -32,28 +32,13 @@ def _change(row: Recommendation, settings: Settings) -> Change:
     policies = propose([row], {}, version="proposed")
     return Change(
         recommendation=row,
-        from_text=_in_force(row.from_values),
-        to_text=_goal(row),
+        from_text=setting_in_force(row.from_values),
+        to_text=goal(row),
         effect=_effect(row, settings),
+        why_not_more=_why_not_more(row, settings),
         snippet=dump_policy_file(policies) if policies else "",
         rollback=f"Put the policy file of version {row.from_values.get('policy_version') or 'before'} back.",
     )
-
-
-def _in_force(values: Mapping[str, Any]) -> str:
-    delay_ms = float(values.get("delay_ms", 0.0))
-    mode = values.get("readiness_mode") or "unknown"
-    waiting = f", fixed delay of {milliseconds(delay_ms)}" if delay_ms else ""
-    return f"readiness {mode}, gate {values.get('gate') or 'observe'}{waiting}"
-
-
-def _goal(row: Recommendation) -> str:
-    timeout = f", timeout {milliseconds(row.timeout_ms)}" if row.timeout_ms is not None else ""
-    if row.verdict == "gate":
-        return f"readiness event, gate hold, no delay{timeout}"
-    if row.verdict == "poll" and row.poll_interval_ms is not None:
-        return f"poll every {milliseconds(row.poll_interval_ms)}{timeout}"
-    return f"fixed delay of {milliseconds(row.delay_ms or 0.0)}{timeout}"
 
 
 def _effect(row: Recommendation, settings: Settings) -> str:
@@ -73,8 +58,24 @@ def _effect(row: Recommendation, settings: Settings) -> str:
         )
         sentences.append(f"Violations avoided: {count(row.cost['violations_avoided'])}.")
     if row.verdict == "gate":
-        sentences.append(f"A fixed delay would have to be {delay_text(row)}.")
+        sentences.append("After it none can: messages wait until the application is ready.")
+    elif row.verdict == "delay":
+        sentences.append(f"After it at most {per_cent(settings.slo)} can have it, at {per_cent(settings.confidence)}.")
     return " ".join(sentences)
+
+
+def _why_not_more(row: Recommendation, settings: Settings) -> str:
+    if row.verdict == "gate":
+        return (
+            f"A fixed delay instead would have to be {delay_text(row)} for everybody; the guardrail is "
+            f"{milliseconds(settings.delay_ms_max)}."
+        )
+    if row.verdict == "poll":
+        return "Asking oftener finds readiness sooner by less than the interval, and costs a check each time."
+    return (
+        f"Every further millisecond is waited by all {count(row.n)} connections, and the bound already keeps "
+        f"{per_cent(settings.slo)}. Less would not."
+    )
 
 
 def compare(rows: Sequence[Row], settings: Settings) -> tuple[Comparison, ...]:

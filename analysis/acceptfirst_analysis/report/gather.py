@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
@@ -26,10 +27,10 @@ from acceptfirst_analysis.report.model import (
     Report,
     Timeline,
 )
-from acceptfirst_analysis.report.phrases import count, interval, verdict_sentence
+from acceptfirst_analysis.report.phrases import interval, verdict_sentence
 from acceptfirst_analysis.unclassified import pattern_named
+from acceptfirst_analysis.units import count, milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
-from acceptfirst_analysis.wording import milliseconds, per_cent
 
 SAMPLE_MIN: Final = 20  # below it a percentile or a share is an anecdote
 CHANGES_MAX: Final = 5
@@ -73,7 +74,9 @@ def gather(
     recommendations = recommend(reader, catalogue, window, environment=environment, settings=settings)
     parameters = {"environment": environment, **window.parameters}
     summaries = reader.statement_rows("handshake_summary", parameters)
-    before = _summaries_before(reader, window, environment)
+    before, counts_before = (
+        _before(reader, name, window, environment) for name in ("handshake_summary", "pattern_counts")
+    )
     counts = reader.statement_rows("pattern_counts", parameters)
     settings_rows = reader.statement_rows("readiness_times", parameters)
     strata = strata_of(settings_rows)
@@ -85,14 +88,19 @@ def gather(
         generated_at=now.isoformat(timespec="seconds"),
         version=importlib.metadata.version("acceptfirst"),
         window={**window.parameters, "week": window.week, "provisional": window.provisional},
-        verdicts=_verdicts(summaries, before, counts, recommendations, comparisons=comparisons, settings=settings),
+        verdicts=_verdicts(
+            _Ranges(summaries, before, counts, counts_before),
+            recommendations,
+            comparisons=comparisons,
+            settings=settings,
+        ),
         changes=changes[:CHANGES_MAX],
         changes_left_out=max(0, len(changes) - CHANGES_MAX),
         comparisons=comparisons,
         patterns=patterns,
         distributions=_distributions(strata, recommendations),
         recommendations=tuple(recommendations),
-        quality=_quality(summaries, strata),
+        quality=_quality(reader.statement_rows("handshake_quality", parameters)[0], summaries, strata, window),
         settings={"slo": settings.slo, "confidence": settings.confidence, "lambda_ms": settings.lambda_ms},
     )
 
@@ -109,47 +117,58 @@ def _title(window: Window, environment: str) -> str:
     return f"WebSocket handshakes{where}, {window.since:%d %B %Y, %H:%M} to {until}"
 
 
-def _summaries_before(reader: StatementReader, window: Window, environment: str) -> Rows:
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """Rows of the range and of the one before it, of all environments or of one."""
+
+    summaries: Rows
+    before: Rows
+    counts: Rows
+    counts_before: Rows
+
+    def of(self, environment: str) -> _Ranges:
+        rows = ([row for row in each if row["environment"] == environment] for each in self.all)
+        return _Ranges(*rows)
+
+    @property
+    def all(self) -> tuple[Rows, Rows, Rows, Rows]:
+        return self.summaries, self.before, self.counts, self.counts_before
+
+
+def _before(reader: StatementReader, name: str, window: Window, environment: str) -> Rows:
     if window.since == BEGINNING:
         return []
-    earlier = window.previous()
-    return reader.statement_rows("handshake_summary", {"environment": environment, **earlier.parameters})
+    return reader.statement_rows(name, {"environment": environment, **window.previous().parameters})
 
 
 def _verdicts(
-    summaries: Rows,
-    before: Rows,
-    counts: Rows,
+    ranges: _Ranges,
     recommendations: Sequence[Recommendation],
     *,
     comparisons: Sequence[Comparison],
     settings: Settings,
 ) -> tuple[EnvironmentVerdict, ...]:
     environments = sorted(
-        {str(row["environment"]) for row in summaries}, key=lambda name: (_PRODUCTION_FIRST.get(name, 4), name)
+        {str(row["environment"]) for row in ranges.summaries}, key=lambda name: (_PRODUCTION_FIRST.get(name, 4), name)
     )
     verdicts = []
     for name in environments:
-        rows = _of(summaries, name)
         advice = [row for row in recommendations if row.environment == name]
         changed = [comparison for comparison in comparisons if comparison.environment == name]
         status, sentence = verdict_sentence(advice, changed)
-        figures = _strip(rows, _of(before, name), _of(counts, name), settings)
+        figures = _strip(ranges.of(name), settings)
         verdicts.append(EnvironmentVerdict(environment=name, status=status, sentence=sentence, figures=figures))
     return tuple(verdicts)
 
 
-def _of(rows: Rows, environment: str) -> list[Mapping[str, Any]]:
-    return [row for row in rows if row["environment"] == environment]
-
-
-def _strip(rows: Rows, before: Rows, counts: Rows, settings: Settings) -> tuple[Figure, ...]:
-    total = sum(float(row["handshakes"]) for row in rows)
-    total_before = sum(float(row["handshakes"]) for row in before)
-    ready, ready_before = _ready(rows, settings), _ready(before, settings)
-    occurrences = sum(int(row["occurrences"]) for row in counts)
-    measured = [row for row in rows if int(row["n"]) >= SAMPLE_MIN]
-    slowest = max(measured, key=lambda row: _finite(row["accept_p95_ms"]), default=None)
+def _strip(ranges: _Ranges, settings: Settings) -> tuple[Figure, ...]:
+    total, total_before = (sum(float(row["handshakes"]) for row in rows) for rows in (ranges.summaries, ranges.before))
+    ready, ready_before = _ready(ranges.summaries, settings), _ready(ranges.before, settings)
+    races, races_before = (
+        sum(int(row["occurrences"]) for row in rows) for rows in (ranges.counts, ranges.counts_before)
+    )
+    slowest = _slowest(ranges.summaries)
+    slowest_before = _slowest([row for row in ranges.before if slowest and _key(row) == _key(slowest)])
     return (
         Figure(label="handshakes", value=count(total), change=_moved(total, total_before)),
         Figure(
@@ -160,15 +179,22 @@ def _strip(rows: Rows, before: Rows, counts: Rows, settings: Settings) -> tuple[
         ),
         Figure(
             label="races per 10,000",
-            value=count(10_000 * occurrences / total) if total >= SAMPLE_MIN else "n too small",
-            interval=f"{count(occurrences)} found",
+            value=count(10_000 * races / total) if total >= SAMPLE_MIN else "n too small",
+            interval=f"{count(races)} found",
+            change=f"before: {count(10_000 * races_before / total_before)}" if total_before >= SAMPLE_MIN else "",
         ),
         Figure(
             label="accept, p95, slowest route",
             value=milliseconds(_finite(slowest["accept_p95_ms"])) if slowest else "n too small",
             interval=str(slowest["route"]) if slowest else "",
+            change=f"before: {milliseconds(_finite(slowest_before['accept_p95_ms']))}" if slowest_before else "",
         ),
     )
+
+
+def _slowest(rows: Rows) -> Mapping[str, Any] | None:
+    measured = [row for row in rows if int(row["n"]) >= SAMPLE_MIN]
+    return max(measured, key=lambda row: _finite(row["accept_p95_ms"]), default=None)
 
 
 def _ready(rows: Rows, settings: Settings) -> Rate:
@@ -289,24 +315,34 @@ def _edges(ready_ms: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, n
     return np.power(10.0, np.arange(low, max(high, low + 1) + 1) / BINS_PER_DECADE)
 
 
-def _quality(summaries: Rows, strata: Sequence[Stratum]) -> tuple[tuple[str, str], ...]:
-    drawn = sum(int(row["n"]) for row in summaries)
-    stored = sum(int(row["n_all"]) for row in summaries)
-    unended = sum(int(row["n_unended"]) for row in summaries)
-    versions = sorted({str(v) for row in summaries for v in row["policy_versions"] if v})
-    missing = sum(s.times.n_missing for s in strata)
+def _quality(
+    row: Mapping[str, Any], summaries: Rows, strata: Sequence[Stratum], window: Window
+) -> tuple[tuple[str, str], ...]:
+    stored, drawn = int(row["n_all"]), int(row["n_drawn"])
+    hours = "" if window.since == BEGINNING else f" of {count((window.until - window.since) / timedelta(hours=1))}"
+    versions = sorted({str(v) for each in summaries for v in each["policy_versions"] if v})
     return (
+        ("hours in which a handshake began", f"{count(int(row['hours']))}{hours}"),
         ("handshakes stored", count(stored)),
-        ("of these drawn by the sampling (only they count in rates and bounds)", count(drawn)),
-        ("accepted, but never ready (each counts as above every delay)", count(missing)),
+        (
+            "of these drawn by the sampling (only they count in rates and bounds)",
+            f"{count(drawn)}, each for {row['weight_max']:g} at most" if drawn else "0",
+        ),
+        ("accepted, but never ready (each counts as above every delay)", count(sum(s.times.n_missing for s in strata))),
         (
             "accepted, then closed by the application before it was ready (left out)",
             count(sum(s.n_refused for s in strata)),
         ),
-        ("without a last span (still open, or its spans were lost)", count(unended)),
+        (
+            "without a last span (still open, or its spans were lost)",
+            count(sum(int(each["n_unended"]) for each in summaries)),
+        ),
+        ("without a first span (lost, or late)", count(int(row["n_without_start"]))),
+        ("ended, but without a signature (its last span was lost)", count(int(row["n_without_signature"]))),
+        ("begun later than now (a clock is wrong)", count(int(row["n_ahead"]))),
         ("policy versions seen", ", ".join(versions) or "none"),
-        ("first span", min((str(row["first_seen"]) for row in summaries), default="none")),
-        ("last span", max((str(row["last_seen"]) for row in summaries), default="none")),
+        ("first span", min((str(each["first_seen"]) for each in summaries), default="none")),
+        ("last span", max((str(each["last_seen"]) for each in summaries), default="none")),
     )
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from acceptfirst_analysis.report.model import Distribution, Timeline
-from acceptfirst_analysis.wording import milliseconds
+from acceptfirst_analysis.units import duration, milliseconds
 
 WIDTH: Final = 720.0
 HISTOGRAM_HEIGHT: Final = 150.0
 HISTOGRAM_TOP: Final = 34.0
 MISSING_WIDTH: Final = 64.0
-SEGMENT_WIDTH_MIN: Final = 96.0
+SEGMENT_WIDTH_MIN: Final = 112.0
 INITIALIZING_SHOWN_MS_MIN: Final = 1.0
 LABEL_LEFT_SHARE: Final = 0.6  # a label right of here stands left of its line
 
@@ -111,19 +111,12 @@ def segments(timeline: Timeline) -> tuple[Segment, ...]:
                 width=round(width, 1),
                 kind=STATE_CLASSES.get(state, "idle"),
                 word=STATE_WORDS.get(state, state),
-                duration=duration_text(duration_ms),
+                duration=duration(duration_ms),
                 trigger=trigger,
             )
         )
         x += width
     return tuple(drawn)
-
-
-def duration_text(duration_ms: float) -> str:
-    """``8.4 ms``, ``12.3 s``."""
-    if duration_ms >= 10_000:  # noqa: PLR2004 - ten seconds: above it milliseconds are noise
-        return f"{duration_ms / 1000:,.1f} s"
-    return milliseconds(duration_ms) if duration_ms > 0 else "0 ms"
 
 
 def histogram(distribution: Distribution) -> Histogram:

@@ -57,6 +57,7 @@ class Change:
         from_text: the setting in force, in words.
         to_text: the setting to go to, in words.
         effect: what it is expected to do.
+        why_not_more: why it does not go further.
         snippet: TOML for the policy file.
         rollback: how to take it back.
     """
@@ -65,6 +66,7 @@ class Change:
     from_text: str
     to_text: str
     effect: str
+    why_not_more: str
     snippet: str
     rollback: str
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from acceptfirst_analysis.bounds import Rate
 from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.report.model import Comparison, Status
-from acceptfirst_analysis.wording import milliseconds, per_cent
+from acceptfirst_analysis.units import milliseconds, per_cent, plural
+
+if TYPE_CHECKING:  # bounds brings scipy along, and the live page uses these words in the collector's process
+    from acceptfirst_analysis.bounds import Rate
 
 SETTING_VERDICTS: Final = frozenset({"gate", "delay", "poll"})
 
-DECIMAL_BELOW: Final = 10.0
 P_SHOWN_MIN: Final = 0.001
 
 VERDICT_WORDS: Final = {
@@ -30,19 +31,9 @@ GLYPHS: Final = {"change": "▲", "fix": "◆", "fine": "●", "unknown": "○"}
 STATUS_WORDS: Final = {"change": "change", "fix": "fix the code", "fine": "fine", "unknown": "not enough evidence"}
 
 
-def count(value: float) -> str:
-    """``12,345``; below ten with one decimal where there is one."""
-    return f"{value:,.0f}" if value >= DECIMAL_BELOW or value == int(value) else f"{value:.1f}"
-
-
 def p_value(value: float) -> str:
     """``p = 0.032``, ``p < 0.001``: more digits than that would pretend to a precision that nobody can use."""
     return f"p < {P_SHOWN_MIN}" if value < P_SHOWN_MIN else f"p = {value:.2g}"
-
-
-def plural(number: int, noun: str, plural_noun: str = "") -> str:
-    """``1 fix``, ``2 fixes``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {plural_noun or noun + 's'}"
 
 
 def interval(share: Rate) -> str:
@@ -92,3 +83,23 @@ def delay_text(row: Recommendation) -> str:
     if row.delay_ms_estimate is not None:
         return f"about {milliseconds(row.delay_ms_estimate)} (no bound yet)"
     return "unknown"
+
+
+def setting_in_force(values: Mapping[str, Any]) -> str:
+    """The setting that a recommendation was made under, in words."""
+    delay_ms = float(values.get("delay_ms", 0.0))
+    mode = values.get("readiness_mode") or "unknown"
+    waiting = f", fixed delay of {milliseconds(delay_ms)}" if delay_ms else ""
+    return f"readiness {mode}, gate {values.get('gate') or 'observe'}{waiting}"
+
+
+def goal(row: Recommendation) -> str:
+    """What a recommendation asks for, in words."""
+    timeout = f", timeout {milliseconds(row.timeout_ms)}" if row.timeout_ms is not None else ""
+    if row.verdict == "gate":
+        return f"readiness event, gate hold, no delay{timeout}"
+    if row.verdict == "poll" and row.poll_interval_ms is not None:
+        return f"poll every {milliseconds(row.poll_interval_ms)}{timeout}"
+    if row.verdict == "delay":
+        return f"fixed delay of {milliseconds(row.delay_ms or 0.0)}{timeout}"
+    return VERDICT_WORDS[row.verdict]

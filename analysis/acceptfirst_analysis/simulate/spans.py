@@ -1,7 +1,8 @@
 """The spans that the library would export for simulated connections, as OTLP requests.
 
-Attributes are made by the library's own functions (``acceptfirst.telemetry.span_attributes``) from the values that it
-would have kept; a test compares them with what its connections export when they go through the same events.
+The names are those of ``docs/telemetry.md``, written down here a second time on purpose: how the library makes its
+attributes is its own affair and made for speed. A test compares the two: what is simulated, and what the library's
+connections export when they go through the same events.
 """
 
 from __future__ import annotations
@@ -19,27 +20,22 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 import acceptfirst
 from acceptfirst.catalogue import Catalogue, load_catalogue
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.observation import Transition
+from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
 from acceptfirst.signature import SIGNATURE_VERSION
-from acceptfirst.telemetry.span_attributes import (
-    FAILED_OUTCOMES,
-    HANDSHAKE_SPAN,
-    TRANSITION_SPAN,
-    VIOLATION_SPAN,
-    Closing,
-    Common,
-    handshake_attributes,
-    transition_attributes,
-)
 from acceptfirst_analysis.simulate.group import Group
 from acceptfirst_analysis.simulate.plan import Plan
 from acceptfirst_analysis.simulate.violations import Violations, violations
 from acceptfirst_analysis.simulate.world import Block
 
 SCOPE_NAME: Final = "acceptfirst"
+HANDSHAKE_SPAN: Final = "websocket.handshake"
+TRANSITION_SPAN: Final = "websocket.transition"
+VIOLATION_SPAN: Final = "websocket.violation"
+FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
 CONNECTIONS_A_REQUEST: Final = 500
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _SPAN_ID_MAX: Final = 2**64 - 1
+Attributes = dict[str, Any]
 _HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 
 
@@ -117,9 +113,15 @@ def spans_of(group: Group, row: int, found: list[Violations]) -> list[Span]:
     last = len(group.course.steps) - 1
     for sequence, step in enumerate(group.course.steps):
         times = (boundaries[sequence], boundaries[sequence + 1])
-        transition = Transition(sequence, step.old, step.new, *times, step.trigger)
-        closed = _closing(group, row, started_ns) if sequence == last else None
-        attributes = transition_attributes((common, transition, group.delay_applied_ms, closed))
+        attributes = {
+            **common,
+            "acceptfirst.state.from": step.old,
+            "acceptfirst.state.to": step.new,
+            "acceptfirst.transition.sequence": sequence,
+            "acceptfirst.transition.trigger": step.trigger,
+            "acceptfirst.delay.applied_ms": group.delay_applied_ms,
+            **(_closing(group, row, started_ns) if sequence == last else {}),
+        }
         spans.append(maker.span(TRANSITION_SPAN, times, attributes))
     for violation in found:
         if violation.of[row]:
@@ -155,12 +157,20 @@ class _Maker:
         return ((self._first + number * _SPREAD) & _SPAN_ID_MAX).to_bytes(8, "big")
 
 
-def _common(group: Group, row: int, connection_id: bytes) -> Common:
-    hashed = user_hash(int(group.user[row]))
-    place = group.place
-    return Common(
-        (connection_id, place.policy, place.route, place.mode, place.gate, 0, float(group.weight[row]), hashed)
-    )
+def _common(group: Group, row: int, connection_id: bytes) -> Attributes:
+    place, hashed = group.place, user_hash(int(group.user[row]))
+    return {
+        "acceptfirst.connection.id": connection_id.hex(),
+        "acceptfirst.environment": place.policy.environment,
+        "http.route": place.route,
+        "acceptfirst.attempt": 0,
+        "acceptfirst.readiness.mode": place.mode,
+        "acceptfirst.gate": place.gate,
+        "acceptfirst.policy.version": place.policy.version,
+        "acceptfirst.policy.arm": place.policy.arm,
+        "acceptfirst.sample.weight": float(group.weight[row]),
+        **({} if hashed is None else {"acceptfirst.user.hash": hashed}),
+    }
 
 
 def user_hash(user: int) -> str | None:
@@ -168,45 +178,63 @@ def user_hash(user: int) -> str | None:
     return md5(str(user).encode(), usedforsecurity=False).hexdigest() if user else None
 
 
-def _handshake(
-    group: Group, row: int, boundaries: list[int], common: Common
-) -> tuple[tuple[int, int], Mapping[str, Any]]:
+def _handshake(group: Group, row: int, boundaries: list[int], common: Attributes) -> tuple[tuple[int, int], Attributes]:
     over = next(n for n, step in enumerate(group.course.steps) if step.new in _HANDSHAKE_OVER)
-    connected = group.connect_ns
+    connected, outcome = group.connect_ns, group.course.outcome
     begun = boundaries[0] + (0 if connected is None else int(connected[row]))
-    attributes = handshake_attributes((common, group.course.outcome, group.error_type or None))
+    attributes = {**common, "acceptfirst.handshake.outcome": outcome}
+    if outcome in FAILED_OUTCOMES and group.error_type:
+        attributes["error.type"] = group.error_type
     return (begun, boundaries[over + 1]), attributes
 
 
-def _closing(group: Group, row: int, started_ns: int) -> Closing:
+def _closing(group: Group, row: int, started_ns: int) -> Attributes:
+    """What the last transition says beside the others."""
+    moments = _moments(group, row, started_ns)
+    last_frame_ns = int(group.last_frame_ns[row])
+    optional = {
+        "acceptfirst.close.code": int(group.close_code[row]) or None,
+        "acceptfirst.dwell_ms": dwell_ms(moments),
+        "acceptfirst.idle_ms": idle_ms(moments, last_frame_ns and started_ns + last_frame_ns),
+        "acceptfirst.unread_ms": _known(group.unread_ms[row]),
+        "acceptfirst.first_message_ms": since_ms(moments, "C", moments["R"]) if "R" in moments else None,
+        "error.type": group.error_type or None,
+        "acceptfirst.error.kind": group.error_kind or None,
+        "acceptfirst.phase.ready.duration_ms": _known(group.shadow_ready_ms[row]),
+    }
+    return {
+        "acceptfirst.signature": group.course.signature,
+        "acceptfirst.signature.version": SIGNATURE_VERSION,
+        "acceptfirst.close.initiator": str(group.close_initiator[row]),
+        "acceptfirst.messages.received": int(group.received[row]),
+        "acceptfirst.messages.sent": int(group.sent[row]),
+        "acceptfirst.messages.early": int(group.early[row]),
+        **{key: value for key, value in optional.items() if value is not None},
+        **(_held(group, row) if group.place.gate == "hold" else {}),
+    }
+
+
+def _moments(group: Group, row: int, started_ns: int) -> dict[str, int]:
     moments = {letter: started_ns + int(group.event_ns[row, place]) for letter, place in group.course.first.items()}
     if "C" not in moments and group.connect_ns is not None:
         moments["C"] = started_ns + int(group.connect_ns[row])
-    shadow, held = float(group.shadow_ready_ms[row]), float(group.held_ms[row])
-    held_any = not np.isnan(held)
-    last_frame_ns = int(group.last_frame_ns[row])
-    return Closing(
-        signature=group.course.signature,
-        moments=moments,
-        last_frame_ns=last_frame_ns and started_ns + last_frame_ns,
-        close_code=int(group.close_code[row]) or None,
-        close_initiator=str(group.close_initiator[row]),
-        received=int(group.received[row]),
-        sent=int(group.sent[row]),
-        early=int(group.early[row]),
-        phases_ms={} if np.isnan(shadow) else {"ready": shadow},
-        error_type=group.error_type or None,
-        error_kind=group.error_kind or None,
-        unread_ms=None if np.isnan(group.unread_ms[row]) else float(group.unread_ms[row]),
-        gate=(int(held_any), held if held_any else 0.0) if group.place.gate == "hold" else None,
-    )
+    return moments
 
 
-def _violation(common: Common, violation: Violations, row: int) -> Mapping[str, Any]:
-    pattern, unread_ms = violation.pattern, float(violation.unread_ms[row])
+def _held(group: Group, row: int) -> Attributes:
+    waited_ms = _known(group.held_ms[row])
+    return {"acceptfirst.gate.held": int(waited_ms is not None), "acceptfirst.gate.wait_ms": waited_ms or 0.0}
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _violation(common: Attributes, violation: Violations, row: int) -> Attributes:
+    pattern, unread_ms = violation.pattern, _known(violation.unread_ms[row])
     return {
-        **common.attributes(),
-        **({} if np.isnan(unread_ms) else {"acceptfirst.unread_ms": unread_ms}),
+        **common,
+        **({} if unread_ms is None else {"acceptfirst.unread_ms": unread_ms}),
         "acceptfirst.pattern.type": pattern.name,
         "acceptfirst.pattern.severity": pattern.severity,
         "acceptfirst.pattern.evidence": f"{pattern.title}. [{violation.signature}]",

@@ -6,10 +6,12 @@ import enum
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.source import (
@@ -40,6 +42,7 @@ class Format(enum.StrEnum):
     JSON = "json"
     ENV = "env"
     TOML = "toml"
+    YAML = "yaml"
 
 
 _VALUES = ("verdict", "delay_ms", "timeout_ms", "poll_interval_ms")
@@ -53,7 +56,9 @@ def run(
     since: SinceOption = "",
     until: UntilOption = "",
     week: WeekOption = "",
-    form: Annotated[Format, typer.Option("--format", help="How to print: toml is a policy file.")] = Format.TABLE,
+    form: Annotated[
+        Format, typer.Option("--format", help="How to print: toml is a policy file, yaml the same.")
+    ] = Format.TABLE,
     slo: SloOption = 0.001,
     confidence: ConfidenceOption = 0.95,
     lambda_ms: LambdaOption = 5000.0,
@@ -79,6 +84,8 @@ def run(
         print_json(document)
     elif form is Format.TOML:
         sys.stdout.write(proposed_text(rows))
+    elif form is Format.YAML:
+        sys.stdout.write(as_yaml(proposed_text(rows)))
     elif form is Format.ENV:
         sys.stdout.writelines(f"{line}\n" for line in environment_lines(rows))
     else:
@@ -96,6 +103,16 @@ def environment_lines(rows: Sequence[Row]) -> list[str]:
         values = ((key, row[key]) for key in _VALUES if row[key] is not None)
         lines += [f"ACCEPTFIRST_{place}_{key.upper()}={shlex.quote(str(value))}" for key, value in values]
     return lines
+
+
+def as_yaml(policies: str) -> str:
+    """A policy file as YAML, for values of a chart or a config map: the same keys, the same nesting.
+
+    Args:
+        policies: TOML.
+    """
+    text: str = yaml.safe_dump(tomllib.loads(policies), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _print_rows(rows: Sequence[Row]) -> None:

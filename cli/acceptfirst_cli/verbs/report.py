@@ -10,6 +10,16 @@ from typing import Annotated
 import typer
 
 from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    address,
+    addresses,
+    mail_settings,
+    send_report,
+)
 from acceptfirst_cli.source import (
     ConfidenceOption,
     EnvironmentOption,
@@ -34,6 +44,7 @@ class Format(enum.StrEnum):
     HTML = "html"
     MD = "md"
     JSON = "json"
+    EMAIL = "email"
 
 
 def run(
@@ -51,20 +62,36 @@ def run(
     lambda_ms: LambdaOption = 5000.0,
     token_file: TokenOption = None,
     as_json: JsonOption = False,
+    is_sent: Annotated[
+        bool, typer.Option("--send", help="Send it by e-mail, besides writing it with --output.")
+    ] = False,
+    smtp: SmtpOption = "",
+    smtp_password_file: SmtpPasswordOption = None,
+    mail_from: MailFromOption = "",
+    mail_to: MailToOption = "",
 ) -> None:
     """Write the tuning report: what to change, what was found, and on what evidence."""
+    # Checked before anything is made: a report takes a while, and a missing address none.
+    settings = mail_settings(smtp, smtp_password_file, mail_from, mail_to) if is_sent else None
+    form = Format.EMAIL if is_sent else Format.JSON if as_json else form
     question = question_of(
         environment=environment,
         since=since,
         until=until,
         week=week,
-        format=Format.JSON if as_json else form,
+        format=form,
         slo=slo,
         confidence=confidence,
         lambda_ms=lambda_ms,
     )
     text = source_of(store, url, token_file).report(question)["text"]
-    write_text(output, text)
+    if settings is not None:
+        text = send_report(text, settings)
+        say(f"sent to {', '.join(settings.recipients)}")
+    elif form is Format.EMAIL and mail_from and mail_to:
+        text = str(address(text, mail_from.strip(), addresses(mail_to)).as_string())
+    if settings is None or output != "-":
+        write_text(output, text)
 
 
 def write_text(output: str, text: str) -> None:

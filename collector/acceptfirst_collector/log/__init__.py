@@ -7,7 +7,10 @@ Design constraints (the constants stand in `layout`, `journal` and `request_log`
   that made it: every start begins a new one
 - integers are little-endian; every header and every payload has its own CRC32C
 - an append is acknowledged after fdatasync; appends that wait together share one (group commit)
-- `STORED_SEGMENTS_KEPT` (2) stored segments stay on disk, so that the window of resends survives a restart
+- `STORED_SEGMENTS_KEPT` (2) stored segments stay on disk; of older ones only the digests, for the window of resends,
+  16 bytes a request, in files of `log.seen`
+- appends are refused while more than `BACKLOG_BYTES_MAX` (1 GiB, configurable) is not stored, and while less than
+  `RESERVE_BYTES` (256 MiB, configurable; on a small disk a tenth) of the disk is free: the store needs it to catch up
 - what is *not* supported: two processes on one log (a lock file refuses that), and sequence numbers beyond 2^63
 
 Layout of a segment, `<first sequence, 20 digits>.log`:
@@ -32,5 +35,7 @@ checkpoint says so; a segment is unlinked only after a checkpoint beyond it was 
 
 Recovering: a last record that is incomplete was never acknowledged and is cut off. Anything else that is wrong is
 damage: the record, or from a damaged header on the rest of the segment, is skipped; the file is kept beside the log as
-`.damaged`, and one line says how much was skipped. A lost or unreadable checkpoint means that everything is read again.
+`.damaged`, and one line says how much was skipped. A segment that is missing is told by its records' numbers. Where two
+segments hold the same sequence the newer one holds: the older could be neither synced nor cut off when it was left. A
+lost or unreadable checkpoint means that everything is read again.
 """

@@ -9,6 +9,8 @@ import logging
 import os
 import pathlib
 import threading
+import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 from acceptfirst_collector.log.layout import Record, encode_record
@@ -42,15 +44,22 @@ class Journal:
         log_id: 16 bytes, for the headers of new segments.
         next_sequence: what the next record gets.
         segment_bytes_max: a segment that holds this much is closed.
+        observe_sync: told the seconds that each group took to be written and synced.
     """
 
     def __init__(
-        self, folder: pathlib.Path, log_id: bytes, next_sequence: int, segment_bytes_max: int = SEGMENT_BYTES_MAX
+        self,
+        folder: pathlib.Path,
+        log_id: bytes,
+        next_sequence: int,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        observe_sync: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._folder = folder
         self._log_id = log_id
         self._next_sequence = next_sequence
         self._segment_bytes_max = segment_bytes_max
+        self._observe_sync = observe_sync
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -127,8 +136,10 @@ class Journal:
         first = self._next_sequence
         records = [Record(first + i, waiting.digest, waiting.payload) for i, waiting in enumerate(group)]
         data = b"".join(encode_record(record) for record in records)
+        begun = time.monotonic()
         try:
             self._write(data)
+            self._observe_sync(time.monotonic() - begun)
         except OSError as error:
             self.writable = False
             logger.error("the log can't be written: %s; %d requests are refused", error, len(group))  # noqa: TRY400 - a full disk needs no traceback
@@ -138,6 +149,7 @@ class Journal:
         self._next_sequence += len(group)
         with self._changed:
             self.segments[-1].last_sequence = self._next_sequence - 1
+            self.segments[-1].digests += [waiting.digest for waiting in group]
             self.synced_through = self._next_sequence - 1
             self._changed.notify_all()
         for record, waiting in zip(records, group, strict=True):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import itertools
 import logging
+import os
 import pathlib
 import threading
 import uuid
+from collections.abc import Callable
 
 from acceptfirst_collector.log.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acceptfirst_collector.log.journal import SEGMENT_BYTES_MAX, Journal
 from acceptfirst_collector.log.layout import RECORD_HEADER_BYTES, Record
+from acceptfirst_collector.log.seen import forget_seen, load_seen, save_seen
 from acceptfirst_collector.log.segments import Segment, SegmentReader, Skipped, Survey, segment_paths, survey_segment
 
 STORED_SEGMENTS_KEPT = 2
 BACKLOG_BYTES_MAX = 1 << 30
+RESERVE_BYTES = 256 << 20
+#: On a small disk the reserve is this part of it.
+RESERVE_PART = 10
+SEEN_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +32,25 @@ class BacklogFullError(Exception):
     """The store is too far behind; the request may be sent again later."""
 
 
+class DiskLowError(BacklogFullError):
+    """What is left of the disk is kept for the store and for the checkpoint; the request may be sent again later."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Sizes of a log, in bytes."""
+    """Limits of a log.
+
+    Args:
+        segment_bytes_max: a segment that holds this much is closed.
+        backlog_bytes_max: how far the store may be behind.
+        reserve_bytes: how much of the disk is left to others; on a disk of less than ten times as much, a tenth of it.
+        seen_seconds: how long the digests of what is gone are kept.
+    """
 
     segment_bytes_max: int = SEGMENT_BYTES_MAX
     backlog_bytes_max: int = BACKLOG_BYTES_MAX
+    reserve_bytes: int = RESERVE_BYTES
+    seen_seconds: float = SEEN_SECONDS
 
 
 class RequestLog:
@@ -38,12 +59,18 @@ class RequestLog:
     Args:
         folder: made if need be; the caller makes sure that no other process uses it.
         limits: how large a segment and the backlog may grow.
+        observe_sync: told the seconds that each group took to be written and synced.
 
     Raises:
         OSError: the folder can't be read or written.
     """
 
-    def __init__(self, folder: pathlib.Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        limits: Limits | None = None,
+        observe_sync: Callable[[float], None] = lambda _: None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._limits = limits or Limits()
@@ -55,12 +82,18 @@ class RequestLog:
         self.log_id = _log_id(surveys, checkpoint)
         self.stored_through = checkpoint.stored_through if checkpoint else 0
         self.intent = checkpoint.intent if checkpoint else None
-        self.recovered_digests = [digest for survey in surveys for digest in survey.digests]
+        self.recovered_digests = load_seen(folder)
+        self.recovered_digests += [digest for survey in surveys for digest in survey.segment.digests]
+        _tell_gaps(surveys, self.stored_through)
         self._backlog_bytes = _backlog_bytes(surveys, self.stored_through)
         self._read_through = self.stored_through
         old_segments = _with_records(surveys)
         self._journal = Journal(
-            folder, bytes.fromhex(self.log_id), self._next_sequence(surveys), self._limits.segment_bytes_max
+            folder,
+            bytes.fromhex(self.log_id),
+            self._next_sequence(surveys),
+            self._limits.segment_bytes_max,
+            observe_sync,
         )
         self._journal.segments[:0] = old_segments
 
@@ -70,9 +103,27 @@ class RequestLog:
         return self._backlog_bytes
 
     @property
+    def backlog_requests(self) -> int:
+        """How many requests that is, as far as sequences tell: one that was lost still counts until it is passed."""
+        return max(0, self.synced_through - self.stored_through)
+
+    @property
     def backlog_full(self) -> bool:
         """Whether appends are refused until the store catches up."""
         return self._backlog_bytes >= self._limits.backlog_bytes_max
+
+    @property
+    def disk_trouble(self) -> str:
+        """Say that the disk is nearly full, empty if it is not; or can't be asked, then writing will tell."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return ""
+        free_bytes = disk.f_bavail * disk.f_frsize
+        reserve_bytes = min(self._limits.reserve_bytes, disk.f_blocks * disk.f_frsize // RESERVE_PART)
+        if free_bytes >= reserve_bytes:
+            return ""
+        return f"the disk is nearly full: {free_bytes} bytes are free, the last {reserve_bytes} are kept for the store"
 
     @property
     def writable(self) -> bool:
@@ -96,7 +147,10 @@ class RequestLog:
 
         Raises:
             BacklogFullError: the backlog is over its limit.
+            DiskLowError: the disk is nearly full.
         """
+        if trouble := self.disk_trouble:
+            raise DiskLowError(trouble)
         size = RECORD_HEADER_BYTES + len(payload)
         with self._guard:
             if self.backlog_full:
@@ -156,11 +210,13 @@ class RequestLog:
         segments = self._journal.segments
         stored = [segment for segment in segments[:-1] if segment.last_sequence <= self.stored_through]
         for segment in stored[:-STORED_SEGMENTS_KEPT]:
+            save_seen(self._folder, segment.first_sequence, segment.digests)
             if self._reader is not None and self._reader.segment is segment:
                 self._reader.close()
                 self._reader = None
             segment.path.unlink(missing_ok=True)
             segments.remove(segment)
+            forget_seen(self._folder, self._limits.seen_seconds)
 
     def close(self) -> None:
         """Sync what waits and close the files."""
@@ -218,7 +274,8 @@ class RequestLog:
 
     def _next_sequence(self, surveys: list[Survey]) -> int:
         """Return a sequence that was never given before, whatever was lost: a reused one could hide new data."""
-        seen = [survey.segment.first_sequence for survey in surveys]
+        # How many records a damaged segment had can't be known; its own first one was given at least.
+        seen = [survey.segment.first_sequence for survey in surveys if survey.is_damaged]
         seen += [survey.segment.last_sequence for survey in surveys]
         seen += [self.stored_through, self.intent[1] if self.intent else 0]
         return max(seen) + 1
@@ -226,7 +283,22 @@ class RequestLog:
 
 def _surveys(folder: pathlib.Path) -> list[Survey]:
     paths = segment_paths(folder)
-    return [survey_segment(path, is_last=path == paths[-1]) for path in paths]
+    firsts = [int(path.stem) for path in paths]
+    return [survey_segment(path, behind) for path, behind in itertools.zip_longest(paths, firsts[1:])]
+
+
+def _tell_gaps(surveys: list[Survey], stored_through: int) -> None:
+    """Say which records should be there and are not: a segment is missing, or was damaged and is kept aside."""
+    known_through = stored_through
+    for survey in surveys:
+        segment = survey.segment
+        if survey.record_bytes and segment.first_sequence > known_through + 1:
+            logger.error(
+                "records %d to %d are not in the log; what follows them is read",
+                known_through + 1,
+                segment.first_sequence - 1,
+            )
+        known_through = max(known_through, segment.last_sequence)
 
 
 def _log_id(surveys: list[Survey], checkpoint: Checkpoint | None) -> str:

@@ -29,20 +29,24 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Segment:
-    """One file, and the sequences of its first and last record (last < first: none yet)."""
+    """One file, the sequences of its first and last record (last < first: none yet), and the digests of its records."""
 
     path: pathlib.Path
     first_sequence: int
     last_sequence: int
+    digests: list[bytes] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
 class Survey:
-    """What recovery learned of one segment: its records in order, without their payloads."""
+    """What recovery learned of one segment: its records in order, without their payloads.
+
+    `log_id` is None if the segment's header can't be believed, or was never written.
+    """
 
     segment: Segment
     log_id: bytes | None = None
-    digests: list[bytes] = dataclasses.field(default_factory=list)
+    is_damaged: bool = False
     record_bytes: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
@@ -80,27 +84,36 @@ def write_all(file: BinaryIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def survey_segment(path: pathlib.Path, *, is_last: bool) -> Survey:
+def survey_segment(path: pathlib.Path, next_first: int | None) -> Survey:
     """Read a whole segment at recovery, cut off a torn tail, set a copy of a damaged file aside.
 
     Args:
         path: the segment.
-        is_last: whether it is the log's last: only there is an incomplete record the trace of a crash.
+        next_first: the first sequence of the segment behind it; None for the log's last: only there is an incomplete
+            record the trace of a crash. Records from that sequence on were never acknowledged: this segment could be
+            neither synced nor cut off, and the next one was begun in its place.
     """
     first = int(path.stem)
+    is_last = next_first is None
     survey = Survey(Segment(path, first, first - 1))
     with path.open("r+b") as file:
         try:
             survey.log_id = read_segment_header(file).log_id
         except TornError as error:
-            if not is_last:
+            # Without a byte it was never written to: its maker stopped there, or could not even write the header.
+            if not is_last and path.stat().st_size:
+                survey.is_damaged = True
                 set_aside(path, f"{error}; the whole segment is skipped")
             return survey
         except DamagedError as error:
+            survey.is_damaged = True
             set_aside(path, f"{error}; the whole segment is skipped")
             return survey
         for record in _records(file, path, torn_is_damage=not is_last, truncate=is_last):
-            survey.digests.append(record.digest)
+            if next_first is not None and record.sequence >= next_first:
+                logger.warning("segment %s: what follows record %d was never acknowledged", path.name, next_first - 1)
+                return survey
+            survey.segment.digests.append(record.digest)
             survey.record_bytes[record.sequence] = record.stored_bytes
             survey.segment.last_sequence = record.sequence
     return survey
@@ -177,15 +190,21 @@ class SegmentReader:
             return None
         offset = self._file.tell()
         try:
-            return read_record(self._file)
+            record = read_record(self._file)
         except TornError as error:
             self.broken = True
             set_aside(self.segment.path, f"{error}; what follows is skipped")
         except DamagedError as error:
+            if error.sequence > self.segment.last_sequence:
+                return None
             set_aside(self.segment.path, f"{error}; {_skipped(error, self._file, offset)} skipped")
             if error.next_offset is not None:
                 return Skipped(error.sequence, error.next_offset - offset)
             self.broken = True
+        else:
+            # Behind the last one that counts there may be one, whole or damaged, that was never acknowledged; its
+            # sequence was given again, to a record of the next segment.
+            return record if record is not None and record.sequence <= self.segment.last_sequence else None
         return None
 
     def close(self) -> None:

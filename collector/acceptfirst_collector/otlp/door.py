@@ -16,10 +16,11 @@ from acceptfirst_collector.otlp.refusal import RefusedError
 
 @dataclasses.dataclass(frozen=True)
 class Accepted:
-    """A body that was parsed: the digest of what came, and what is stored of it."""
+    """A body that was parsed: the digest of what came, what is stored of it, and how many spans it has."""
 
     digest: bytes
     payload: bytes
+    spans: int
 
 
 def admit(body: bytes) -> Accepted:
@@ -38,7 +39,7 @@ def admit(body: bytes) -> Accepted:
     if nests_too_deep(body):
         flatten_values(request)
         payload = request.SerializeToString()
-    return Accepted(_digest(body), payload)
+    return Accepted(_digest(body), payload, _count_spans(request))
 
 
 def admit_json(body: bytes) -> Accepted:
@@ -49,7 +50,11 @@ def admit_json(body: bytes) -> Accepted:
     """
     request = parse_json(body)
     flatten_values(request)
-    return Accepted(_digest(body), request.SerializeToString())
+    return Accepted(_digest(body), request.SerializeToString(), _count_spans(request))
+
+
+def _count_spans(request: ExportTraceServiceRequest) -> int:
+    return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 
 
 def _digest(body: bytes) -> bytes:

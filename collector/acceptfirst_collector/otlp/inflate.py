@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator
 
+from acceptfirst_collector.access.limits import Lease
 from acceptfirst_collector.otlp.refusal import RefusedError
 
 GZIP_WINDOW_BITS = 31
@@ -54,16 +55,18 @@ class Inflater:
         return bytes(self.out)
 
 
-async def read_body(chunks: AsyncIterator[bytes], encoding: str, bytes_max: int) -> bytes:
+async def read_body(chunks: AsyncIterator[bytes], encoding: str, bytes_max: int, lease: Lease) -> bytes:
     """Read and inflate a body.
 
     Args:
         chunks: as they come from the network.
         encoding: the Content-Encoding header, lower case.
         bytes_max: the limit before and after inflating.
+        lease: grows with what is kept.
 
     Raises:
-        RefusedError: 413 over the limit, 400 if it can't be inflated, 415 for an encoding that isn't read.
+        RefusedError: 413 over the limit, 400 if it can't be inflated, 415 for an encoding that isn't read, 503 when the
+            lease can't grow.
     """
     if encoding not in IDENTITY | {"gzip"}:
         raise RefusedError(415, f"expected the Content-Encoding gzip or none; got {encoding[:64]!r}")
@@ -78,4 +81,5 @@ async def read_body(chunks: AsyncIterator[bytes], encoding: str, bytes_max: int)
             plain += chunk
         else:
             inflater.feed(chunk)
+        lease.grow(len(plain) if inflater is None else len(inflater.out))
     return inflater.finish() if inflater is not None else bytes(plain)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from acceptfirst.policy import Policy, PolicyError, policy_from_document, policy_to_document
-from acceptfirst_collector.policy.state import PolicyState, promote, propose, rollback
+from acceptfirst_collector.policy.state import ChangeConflictError, PolicyState, noted, promote, propose, rollback
 from acceptfirst_store.database import Database
 from acceptfirst_store.errors import StoreRefused
 
@@ -30,11 +30,19 @@ TABLE = "policy_events"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who changes something, why, and what speaks for it."""
+    """Who changes something, why, and what speaks for it.
+
+    Attributes:
+        actor: who.
+        reason: why.
+        evidence: what speaks for it, as JSON can hold it.
+        revision: of the state that it was decided on; at another one it is a conflict. ``None`` for whatever holds.
+    """
 
     actor: str
     reason: str
     evidence: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    revision: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,11 +104,27 @@ class PolicyLedger:
 
         return self._change(environment, "rollback", account, step)
 
+    def note(self, environment: str, action: str, version: str, account: Account) -> PolicyState:
+        """Keep what was found out about a version, as a step that changes nothing; errors as in ``served``.
+
+        Args:
+            environment: whose policy.
+            action: ``advise`` (it may be promoted) or ``verify`` (what it did).
+            version: of the policy.
+            account: who found it, in words, and the evidence.
+        """
+        return self._change(environment, action, account, lambda state: (noted(state), version))
+
     def _change(
         self, environment: str, action: str, account: Account, step: Callable[[PolicyState], tuple[PolicyState, str]]
     ) -> PolicyState:
         with self._changing:
-            changed, version = step(self.state(environment))
+            state = self.state(environment)
+            if account.revision not in (None, state.revision):
+                raise ChangeConflictError(
+                    f"expected {environment} at revision {account.revision}, but it is at {state.revision} by now"
+                )
+            changed, version = step(state)
             self._database.insert_rows(TABLE, [_row(changed, action, version, account)])
             self._keep(changed)
             return changed

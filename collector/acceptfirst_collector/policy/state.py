@@ -70,6 +70,11 @@ class PolicyState:
         return "canary" if self.share else "proposed"
 
 
+def noted(state: PolicyState) -> PolicyState:
+    """Something was found out; the revision counts it, nothing else changes."""
+    return dataclasses.replace(state, revision=state.revision + 1)
+
+
 def propose(state: PolicyState, candidate: Policy) -> PolicyState:
     """A candidate is there; nothing changes for the backends yet.
 

@@ -109,7 +109,9 @@ class Match:
 
     def holds(self, evidence: Evidence) -> bool:
         """Whether the signature is found and every condition holds."""
-        return bool(re.search(self.signature, evidence.signature)) and _all_hold(_tests(self.conditions), evidence)
+        return bool(re.search(self.signature, evidence.signature)) and all(
+            test(evidence) for test in _tests(self.conditions)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +150,10 @@ Suspect = tuple[tuple[tuple[_Test, ...], Pattern], ...]
 severity that it then has."""
 
 
-def _all_hold(tests: tuple[_Test, ...], evidence: EvidenceLike) -> bool:
-    for test in tests:  # noqa: SIM110 - a generator would cost more than the tests do
-        if not test(evidence):
-            return False
-    return True
-
-
 @cache
 def _tests(conditions: tuple[Condition, ...]) -> tuple[_Test, ...]:
-    return tuple(_test(condition) for condition in conditions)
+    """The conditions as functions; what has to be worked out for a live connection, a time, is asked for last."""
+    return tuple(_test(condition) for condition in sorted(conditions, key=lambda c: c.field.endswith("_ms")))
 
 
 def _test(condition: Condition) -> _Test:
@@ -214,7 +210,10 @@ class Catalogue:
         found = []
         for suspect in self.suspects(evidence.signature):
             for tests, pattern in suspect:
-                if _all_hold(tests, evidence):
+                for test in tests:  # not by all(): its generator would cost more than the tests do
+                    if not test(evidence):
+                        break
+                else:
                     found.append(pattern)
                     break
         return self._unexplained(found) if found else ()

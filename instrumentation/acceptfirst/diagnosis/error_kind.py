@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from acceptfirst.failsafe import failsafe
+
 ErrorKind = Literal["dependency", "client_gone", "application"]
 
 # By name, because none of these libraries may be imported here and most are not installed.
@@ -21,6 +23,7 @@ _DEPENDENCY: Final = frozenset(
 )
 
 
+@failsafe
 def kind_of_error(error: BaseException, *, dependency_down: bool = False) -> ErrorKind:
     """Sort an exception by the names in its class hierarchy.
 
@@ -32,7 +35,8 @@ def kind_of_error(error: BaseException, *, dependency_down: bool = False) -> Err
     Returns:
         ``client_gone`` when the server or the framework reports that the peer is away, ``dependency`` when something
         that the application calls could not be reached, else ``application``. Of a group (a task group's, as a rule)
-        one that could not be reached decides, and the peer is away only where all say so.
+        one that could not be reached decides, and the peer is away only where all say so. ``None`` of an exception that
+        does not let itself be looked at.
     """
     if isinstance(error, BaseExceptionGroup):
         kinds = {kind_of_error(member) for member in error.exceptions}

@@ -38,7 +38,7 @@ def note(connection: Connection, patterns: tuple[Pattern, ...]) -> str:
     lines = [
         f"{NOTE_BEGINS}{pattern.name} ({pattern.severity}): {pattern.title}",
         f"  what happened:  {what_happened(connection, pattern)}",
-        f"  order:          {' → '.join(describe(str(connection.signature)))}",
+        f"  order:          {' → '.join(describe(connection.signature))}",
         f"  delay helps?    {DELAY_ANSWERS[pattern.delay_helps]}",
         f"  fix:            {pattern.remedy}",
     ]

@@ -78,9 +78,14 @@ def _watched(method: Callable[..., Any], name: str, letter: str, starlette_file:
 
 def _attempt_letter(letter: str, args: tuple[Any, ...]) -> str:
     """``send`` is called with raw ASGI messages too: its letter is the message's."""
-    if letter == "S" and args and isinstance(args[0], dict):
-        return _MESSAGE_LETTERS.get(args[0].get("type", ""), "S")
-    return letter
+    try:
+        if letter == "S" and args and isinstance(args[0], dict):
+            kind = dict.get(args[0], "type", "")  # a subclass's own get may fail
+            return _MESSAGE_LETTERS.get(kind, "S") if isinstance(kind, str) else "S"
+        return letter  # noqa: TRY300 - the whole of it is guarded
+    except Exception as error:  # noqa: BLE001 - ours must never reach the application
+        record_failure("starlette_guard._attempt_letter", error)
+        return letter
 
 
 class Attempt(NamedTuple):
@@ -126,10 +131,10 @@ _CAUSED: Final = {"A": "A", "X": "X", "N": "N", "R": "D", "S": "s"}
 
 def _remember_site(attempt: Attempt, letter: str) -> None:
     """Keep where the first event of this letter came from; after ``!`` the first attempt that had no hope."""
-    connection = attempt.connection
-    if attempt.place is None or letter in connection.sites:
-        return
     try:
+        connection = attempt.connection
+        if attempt.place is None or letter in connection.sites:
+            return
         code = attempt.args[0] if attempt.name == "close" and attempt.args else None
         call = f"{attempt.name}({code if isinstance(code, int) else ''})"
         at_ns = connection.moments.get(letter) or connection.now_ns()
@@ -139,8 +144,8 @@ def _remember_site(attempt: Attempt, letter: str) -> None:
 
 
 def _attempt_raised(attempt: Attempt, websocket: Any, error: BaseException, calls_before: int) -> None:
-    connection, letter = attempt.connection, attempt.letter
     try:
+        connection, letter = attempt.connection, attempt.letter
         if connection.asgi_calls == calls_before:
             patterns = _guard_fired(attempt, websocket, error)
         else:

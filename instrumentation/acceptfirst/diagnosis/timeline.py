@@ -39,7 +39,7 @@ def timeline(connection: Connection) -> Timeline:
 def _facts(connection: Connection) -> Iterator[tuple[str, str]]:
     policy = connection.policy
     yield "state", f"{connection.state}, handshake {connection.outcome}"
-    yield "signature", str(connection.signature)
+    yield "signature", connection.signature
     yield "watched", f"{policy.environment}, readiness {connection.readiness_mode}, gate {connection.gate_mode}"
     kind = "had been waiting" if connection.readiness_mode == "auto" else "before ready"
     early = f", {connection.messages_early} {kind}" if connection.messages_early else ""

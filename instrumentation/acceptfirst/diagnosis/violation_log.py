@@ -82,7 +82,7 @@ class ViolationLog:
             "acceptfirst.connection.id": connection.id.hex(),
             "acceptfirst.trace.id": trace_id(connection),
             "acceptfirst.user.hash": connection.user_hash,
-            "acceptfirst.signature": connection.signature.text,
+            "acceptfirst.signature": connection.signature,
             "acceptfirst.pattern.evidence": happened,
             "acceptfirst.pattern.delay_helps": pattern.delay_helps,
             "acceptfirst.pattern.remedy": pattern.remedy,
@@ -125,5 +125,5 @@ def trace_id(connection: Connection) -> str | None:
         return f"{written.identity.trace_id:032x}"
     if written is not None and written.live is not None:
         return f"{written.live.get_span_context().trace_id:032x}"
-    around = surrounding_context(connection.surroundings, connection.scope)
+    around = surrounding_context(connection)
     return None if around is None else f"{around.trace_id:032x}"

@@ -21,21 +21,17 @@ class Watcher(Protocol):
         """A connection showed a pattern."""
 
 
-_watchers: tuple[Watcher, ...] = ()  # replaced as a whole: other threads go through it meanwhile
+watching: tuple[Watcher, ...] = ()
+"""Those that are told now; replaced as a whole, since other threads go through it meanwhile."""
 
 
 def add_watcher(watcher: Watcher) -> None:
     """Tell it from now on."""
-    global _watchers  # noqa: PLW0603 - the process's own, like its loggers
-    _watchers = (*_watchers, watcher)
+    global watching  # noqa: PLW0603 - the process's own, like its loggers
+    watching = (*watching, watcher)
 
 
 def remove_watcher(watcher: Watcher) -> None:
     """Tell it no more; harmless where it was not told."""
-    global _watchers  # noqa: PLW0603 - as above
-    _watchers = tuple(other for other in _watchers if other is not watcher)
-
-
-def watchers() -> tuple[Watcher, ...]:
-    """Those that are told now."""
-    return _watchers
+    global watching  # noqa: PLW0603 - as above
+    watching = tuple(other for other in watching if other is not watcher)

@@ -23,7 +23,7 @@ from typing import Final
 
 from acceptfirst.failsafe import failsafe, logger, record_failure
 from acceptfirst.policy.model import Policy, PolicyError
-from acceptfirst.policy.source import CollectorPolicy, NothingStored, Source, source_of
+from acceptfirst.policy.source import CollectorPolicy, NothingStored, Source, StillChanging, source_of
 
 INTERVAL_VARIABLE: Final = "ACCEPTFIRST_POLICY_INTERVAL_S"
 INTERVAL_S: Final = 30.0
@@ -73,11 +73,15 @@ class Feed:
         """Read in the background from now on; in this process only. A second call does nothing."""
         if self.is_running:
             return
-        self.is_running = True
         woken = threading.Event()
-        self._end = weakref.finalize(self, woken.set)
         thread = threading.Thread(target=_run, args=(weakref.ref(self), woken), name="acceptfirst-policy", daemon=True)
-        thread.start()
+        self.is_running = True
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread for us now; the next connection tries again
+            self.is_running = False
+            raise
+        self._end = weakref.finalize(self, woken.set)
 
     def read(self) -> float:
         """Read the source once.
@@ -88,6 +92,8 @@ class Feed:
         with self._reading:
             try:
                 policy = self._source.read()
+            except StillChanging:
+                return self._spread(min(RETRY_S_MIN, self._interval_s))
             except NothingStored as news:
                 self._stumbled(str(news), logging.INFO)
                 self._failures = 0  # it answers: asked as often as one that has a policy
@@ -129,6 +135,10 @@ class Feed:
         if self._failures:
             longest_s = pause_s * (1.0 if self._source.is_local else BACKOFF_INTERVALS_MAX)
             pause_s = min(min(RETRY_S_MIN, pause_s) * 2.0 ** (self._failures - 1), longest_s)
+        return self._spread(pause_s)
+
+    @staticmethod
+    def _spread(pause_s: float) -> float:
         return pause_s * random.uniform(1 - JITTER_SHARE, 1 + JITTER_SHARE)  # noqa: S311 - spreads requests, guards nothing
 
 

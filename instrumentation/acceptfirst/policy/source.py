@@ -19,6 +19,10 @@ class NothingStored(PolicyError):  # noqa: N818 - says the state: no error, nobo
     """The source answers, and has no policy for this environment."""
 
 
+class StillChanging(PolicyError):  # noqa: N818 - says the state: what is being written may be whole in a moment
+    """The source has just changed; what it says now is to be read once more before it holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class CollectorPolicy:
     """A collector as the source of the policy, for whoever has more to say about it than its URL.
@@ -52,6 +56,7 @@ class Source(Protocol):
 
         Raises:
             NothingStored: there is none.
+            StillChanging: it may be half written.
             PolicyError: it can't be had, or can't be used; says what was expected and what came.
         """
         ...
@@ -62,6 +67,10 @@ class FileSource:
 
     A policy is some hundred bytes: to read it costs less than to be sure from its times, size and inode that nothing
     was written (two writes within a tick of the file system's clock look alike). Changed bytes are what counts.
+
+    Half a file may be a whole policy: cut off at the right place, ``handshake_timeout_ms = 1000`` says one millisecond,
+    and without its last table a file says nothing of an environment. So what has changed holds when it has been read
+    twice, and only the very first reading, before which nothing held, is taken at once.
 
     Args:
         path: of the file, which may be replaced, half written or gone at any time.
@@ -75,15 +84,19 @@ class FileSource:
         self._environment = environment
         self.place = str(path)
         self.key: Hashable = ("file", self._path, environment)
-        self._read: bytes | None = None
+        self._taken: bytes | None = None
+        self._seen: bytes | None = None
 
     def read(self) -> Policy | None:
         """See ``Source``."""
         text = read_policy_file(self._path)
-        if text == self._read:
+        before, self._seen = self._seen, text
+        if text == self._taken:
             return None
+        if before is not None and text != before:
+            raise StillChanging(f"{self.place}: expected the same twice, but it has just changed")
         policy = parse_policy_file(text, self._environment, self.place)
-        self._read = text
+        self._taken = text
         return policy
 
 

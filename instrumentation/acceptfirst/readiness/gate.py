@@ -13,6 +13,8 @@ Design constraints:
 There is one read at a time, in a task of its own so that a caller that is cancelled leaves its message for the next;
 what it brings goes to the end of the buffer, and callers take from the front. Nothing else here is a task: callers that
 can't take anything now wait in ``_waiters`` and look again whenever something has changed.
+
+A failure of our own opens the gate for good: what was read ahead is handed on first, then the server itself is asked.
 """
 
 from __future__ import annotations
@@ -24,14 +26,17 @@ from typing import Any, Final
 
 from acceptfirst.asgi import Message, Receive, Send
 from acceptfirst.connection import Connection
-from acceptfirst.failsafe import record_failure
+from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.readiness.acting_task import acts_for
 from acceptfirst.readiness.try_again_later import TRY_AGAIN_LATER, close_try_again_later
 
 NOT_IN_TIME: Final = "not ready in time"
+OVERDUE_S: Final = 1.0
+"""So long after the handshake timeout the gate opens by itself: whoever should have opened it has failed."""
 _SHUT: Final = frozenset({State.INITIALIZING, State.HANDSHAKE_PENDING, State.CONNECTED})
 _NS_PER_MS: Final = 1_000_000
+_MS_PER_S: Final = 1000
 
 
 class HoldGate:
@@ -57,6 +62,7 @@ class HoldGate:
         "_longest_wait_ns",
         "_loop",
         "_open",
+        "_overdue_at",
         "_reading",
         "_receive",
         "_send",
@@ -69,6 +75,7 @@ class HoldGate:
         self._receive = receive
         self._send = send
         self._open = connection.timed_out
+        self._overdue_at = self._loop.time() + connection.policy.handshake_timeout_ms / _MS_PER_S + OVERDUE_S
         # Each message with the monotonic time of its read, 0 where the gate was open; made when there is one.
         self._buffer: deque[tuple[Message, int]] | None = None
         self._reading: asyncio.Task[Message] | None = None
@@ -95,23 +102,31 @@ class HoldGate:
 
     async def wait_until_open(self) -> None:
         """Wait where the task that runs now may not receive yet."""
-        while self._connection.state is State.CONNECTED and not self._may_take():
-            self._read_ahead()
-            await self._wait()
+        try:
+            while self._connection.state is State.CONNECTED and not self._may_take():
+                self._read_ahead()
+                await self._wait()
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            self._give_up(error)
 
     async def receive(self) -> Message:
         """The next message: what was read ahead comes first."""
-        while True:
-            if self._may_take():
-                if self._buffer:
-                    return self._take()
-                if self._failure is not None:
-                    failure, self._failure = self._failure, None
-                    raise failure
-                if self._open and self._reading is None:
-                    return await self._receive()
-            self._read_ahead()
-            await self._wait()
+        try:
+            while not (self._may_take() and self._has_something()):
+                self._read_ahead()
+                await self._wait()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._give_up(error)
+            if self._reading is not None and not self._buffer:
+                await asyncio.wait({self._reading})
+        if self._buffer:
+            message, read_ns = self._buffer.popleft()
+            self._taken(read_ns)
+            return message
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        return await self._receive()
 
     def accepted(self) -> None:
         """Accept returned, in the task that runs now."""
@@ -136,9 +151,13 @@ class HoldGate:
             return False
         return acts_for(task, self._accepting_task)
 
-    def _take(self) -> Message:
-        buffer: Any = self._buffer
-        message, read_ns = buffer.popleft()
+    def _has_something(self) -> bool:
+        """Whether there is something to hand on, if only the way to the server."""
+        return bool(self._buffer) or self._failure is not None or (self._open and self._reading is None)
+
+    @failsafe
+    def _taken(self, read_ns: int) -> None:
+        """A message was handed on; it was read at this time, 0 where the gate was open."""
         if not self._open:  # it went straight to a task that is admitted
             self._held -= 1
             if not self._connection.admitted:
@@ -147,15 +166,17 @@ class HoldGate:
                 self._read_ahead()  # there is room again, and a disconnect behind it must not be held
         elif read_ns:
             self._longest_wait_ns = max(self._longest_wait_ns, time.perf_counter_ns() - read_ns)
-        return message  # type: ignore[no-any-return]  # the buffer is a deque of messages, there or not
 
     async def _wait(self) -> None:
         """Wait for a change; each caller has a future of its own, since a cancellation ends the future as well."""
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
+        timer = None if self._open else self._loop.call_at(self._overdue_at, self._is_overdue)
         try:
             await waiter
         finally:
+            if timer is not None:
+                timer.cancel()
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
@@ -169,13 +190,22 @@ class HoldGate:
         self._open = True
         self._wake()
 
+    def _is_overdue(self) -> None:
+        if not self._open:
+            self._give_up(TimeoutError("expected the gate to be open after the handshake timeout, but it was shut"))
+
+    def _give_up(self, error: Exception) -> None:
+        """Ours has failed: hold nothing back any more."""
+        record_failure("HoldGate", error)
+        self._open = True
+        self._wake()
+
     # -- reading ahead ------------------------------------------------------------------------------------------------
 
     def _read_ahead(self) -> None:
         """Ask the server for one more, where none is asked for and there is room."""
-        if self._reading is not None or self._failure is not None:
-            return
-        if self._buffer is None or len(self._buffer) < self._connection.policy.gate_buffer:
+        has_room = self._buffer is None or len(self._buffer) < self._connection.policy.gate_buffer
+        if has_room and self._reading is None:
             self._reading = self._loop.create_task(self._receive_one(), name="acceptfirst-gate")
             self._reading.add_done_callback(self._read)
 
@@ -190,30 +220,31 @@ class HoldGate:
         elif (failure := reading.exception()) is not None:
             self._failure = failure
             self._open = True
-        else:
-            self._keep(reading.result())
+        elif self._receive is not _disconnected:  # else it came too late: the application has been told of the end
+            self._buffer = self._buffer or deque()
+            self._buffer.append((reading.result(), self._held_since(reading.result()) or 0))
+            self._open = self._open or self._buffer[-1][1] == 0  # behind the messages before it
         self._wake()  # a caller that must go on waiting asks for the next one
 
-    def _keep(self, message: Message) -> None:
-        if self._receive is _disconnected:
-            return  # it came too late for an application that has been told of the end
-        if self._buffer is None:
-            self._buffer = deque()
-        if not self._open and _is_clients_message(message):
-            self._held += 1
-            self._buffer.append((message, time.perf_counter_ns()))
-        else:
-            self._buffer.append((message, 0))
-            self._open = True  # behind the messages before it
+    @failsafe
+    def _held_since(self, message: Message) -> int:
+        """The time from which this message is held back, 0 where it opens the gate or finds it open."""
+        if self._open or not _is_clients_message(message):
+            return 0
+        self._held += 1
+        return time.perf_counter_ns()
 
     # -- when time is up ----------------------------------------------------------------------------------------------
 
     def _moved(self) -> None:
-        connection = self._connection
-        if connection.state not in _SHUT:
-            self._open_up()
-        elif connection.timed_out and not self._open:
-            self._time_is_up()
+        try:
+            connection = self._connection
+            if connection.state not in _SHUT:
+                self._open_up()
+            elif connection.timed_out and not self._open:
+                self._time_is_up()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._give_up(error)
 
     def _time_is_up(self) -> None:
         if self._connection.policy.gate_timeout_action == "close" and self._connection.state is State.CONNECTED:
@@ -240,4 +271,4 @@ async def _disconnected() -> Message:
 
 
 def _is_clients_message(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("type") == "websocket.receive"
+    return isinstance(message, dict) and dict.get(message, "type") == "websocket.receive"

@@ -35,6 +35,13 @@ def check_deadline_ms(policy: Policy) -> float:
 
 
 async def _poll(connection: Connection, check: ReadinessPoll) -> None:
+    try:
+        await _ask_until_ready(connection, check)
+    except Exception as error:  # noqa: BLE001 - nobody awaits this task
+        record_failure("poll_readiness", error)
+
+
+async def _ask_until_ready(connection: Connection, check: ReadinessPoll) -> None:
     question = Question(partial(check, connection.scope))
     deadline_s = check_deadline_ms(connection.policy) / 1000
     while connection.state is State.CONNECTED:

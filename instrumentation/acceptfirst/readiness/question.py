@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
+
+from acceptfirst.failsafe import failsafe
 
 Outcome = Literal["up", "down", "failed", "timed_out"]
 
@@ -54,7 +56,7 @@ class Question:
         task = self._pending
         if task is None or task.done():
             task = self._pending = asyncio.ensure_future(self._call())
-            task.add_done_callback(_look_at)
+            task.add_done_callback(self._ended)
         try:
             await asyncio.wait({task}, timeout=deadline_s)
         except asyncio.CancelledError:
@@ -69,6 +71,14 @@ class Question:
     async def _call(self) -> object:
         return await self._check()
 
+    @failsafe
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        """Let go of a call: what it raised holds its frame, and that one holds us."""
+        if self._pending is task:
+            self._pending = None
+        if not task.cancelled():
+            task.exception()  # taken, so that asyncio does not complain where nobody waits for it any more
+
 
 def _answer_of(task: asyncio.Task[object], started_ns: int, ended_ns: int) -> Answer:
     if task.cancelled():
@@ -77,9 +87,3 @@ def _answer_of(task: asyncio.Task[object], started_ns: int, ended_ns: int) -> An
     if error is not None:
         return Answer("failed", error, started_ns, ended_ns)
     return Answer("up" if task.result() else "down", None, started_ns, ended_ns)
-
-
-def _look_at(task: asyncio.Task[Any]) -> None:
-    """Take the exception of a call that nobody waits for any more, so that asyncio does not complain of it."""
-    if not task.cancelled():
-        task.exception()

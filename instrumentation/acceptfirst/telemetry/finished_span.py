@@ -18,9 +18,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from acceptfirst.telemetry.span_attributes import (
+    HANDSHAKE_SPAN,
+    TRANSITION_SPAN,
+    VIOLATION_SPAN,
+    Attributes,
+    Settled,
+)
 from acceptfirst.telemetry.span_limits import AttributeLimits
 
-Attributes = dict[str, Any]
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
 
@@ -73,6 +79,10 @@ _SAMPLED: Final = tuple(SpanContext(1, 1, is_remote=False, trace_flags=TraceFlag
 _context: Final[Callable[[tuple[Any, ...]], SpanContext]] = partial(tuple.__new__, SpanContext)
 
 
+new_identity: Final[Callable[[tuple[Any, ...]], Identity]] = partial(tuple.__new__, Identity)
+"""Makes an ``Identity`` of its values; likewise without its constructor."""
+
+
 class _ResourceHashedOnce(Resource):
     """The provider's resource with its hash kept: exporters group spans by it, and it is a hash of its JSON."""
 
@@ -87,27 +97,21 @@ class _ResourceHashedOnce(Resource):
         return self is other or super().__eq__(other)
 
 
-Spell = Callable[[Any], Attributes]
-"""Makes a span's attributes from the values that were kept for them."""
-
-
-Kept = tuple[Identity, str, int, tuple[int, int], Spell, Any, bool]
-"""What a span will be made of: what all spans of the connection share; its name; its number (0 for the handshake span);
-start and end in Unix nanoseconds; what makes its attributes, from which values; whether the status is ERROR. None of it
-may change afterwards."""
-
-
 class FinishedSpan(ReadableSpan):
-    """See the module. ``ReadableSpan.__init__`` runs at the first look at anything but the context."""
+    """See the module. ``ReadableSpan.__init__`` runs at the first look at anything but the context.
 
-    def __init__(self, kept: Kept) -> None:
-        self._kept = kept
+    Attributes:
+        settled: what it is made of; none of it changes afterwards.
+        number: which of the connection's spans it is: 0 for the handshake's, and its transitions' from 1.
+    """
+
+    settled: Settled
+    number: int
 
     def __getattr__(self, name: str) -> Any:
         """Called for what is not there yet: the fields that ``ReadableSpan``'s properties read."""
         if name == "_context":  # a processor looks at this alone, to see whether the span is sampled
-            identity, _, number, *_ = self._kept
-            self._context = context = identity.context(number)
+            self._context = context = self.settled.identity.context(self.number)
             return context
         if name not in _FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -115,15 +119,20 @@ class FinishedSpan(ReadableSpan):
         return self.__dict__[name]
 
     def _spell_out(self) -> None:
-        """Two threads may do this at once: both make the same."""
-        identity, name, number, times, spell, values, failed = self._kept
+        """Fill in the fields. Two threads may do this at once: both make the same."""
+        number = self.number - 1
+        times = self.settled.transition_times(number)
+        self._fill_in(TRANSITION_SPAN, times, self.settled.transition(number), failed=False)
+
+    def _fill_in(self, name: str, times: tuple[int, int], attributes: Attributes, *, failed: bool) -> None:
+        identity: Identity = self.settled.identity
         super().__init__(
             name,
             context=self._context,
-            parent=identity.context(0) if number else identity.parent,
+            parent=identity.context(0) if self.number else identity.parent,
             resource=identity.origin.resource,
-            attributes=identity.origin.limits.apply(spell(values)),
-            links=() if number else identity.links,
+            attributes=identity.origin.limits.apply(attributes),
+            links=() if self.number else identity.links,
             kind=SpanKind.INTERNAL,
             status=_ERROR if failed else _UNSET,
             start_time=times[0],
@@ -132,4 +141,28 @@ class FinishedSpan(ReadableSpan):
         )
 
 
-_FIELDS: Final = frozenset(vars(ReadableSpan("")))
+class FinishedHandshake(FinishedSpan):
+    """The span of a handshake."""
+
+    number = 0
+
+    def _spell_out(self) -> None:
+        settled = self.settled
+        times = (settled.handshake_started_ns, settled.handshake_ended_ns or 0)
+        self._fill_in(HANDSHAKE_SPAN, times, settled.handshake(), failed=settled.handshake_failed)
+
+
+class FinishedViolation(FinishedSpan):
+    """The span of a violation; what it says is made at once, since the connection goes on."""
+
+    violation: tuple[tuple[int, int], Attributes]
+
+    def _spell_out(self) -> None:
+        times, attributes = self.violation
+        self._fill_in(VIOLATION_SPAN, times, attributes, failed=True)
+
+
+new_span: Final = object.__new__
+"""Makes a span; what it is made of is set by whoever makes it, without the call of a constructor for two values."""
+
+_FIELDS: Final = frozenset(vars(ReadableSpan("", resource=Resource({}))))  # without one it would detect the machine

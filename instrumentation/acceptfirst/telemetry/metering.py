@@ -39,7 +39,7 @@ class HandshakeMeter:
         self._routes: set[str] = set()
         self._given = provider
         self._heard = False
-        meter = (provider or metrics.get_meter_provider()).get_meter("acceptfirst")
+        self._meter = meter = (provider or metrics.get_meter_provider()).get_meter("acceptfirst")
         self._handshakes = meter.create_counter(
             "acceptfirst.handshakes", "{handshake}", "Handshakes that ended, by outcome"
         )
@@ -57,7 +57,9 @@ class HandshakeMeter:
 
     def is_heard(self) -> bool:
         """Whether anybody takes measurements now; asked once for each connection, so that its ups have their downs."""
-        if not self._heard:
+        # A proxy's meter waits for a provider to be set. The proxy itself reads the environment each time it is asked,
+        # which takes as long as much of a handshake.
+        if not self._heard and getattr(self._meter, "_real_meter", self._meter) is not None:
             provider = self.provider()
             self._heard = type(provider).__name__ not in _DEAF and not getattr(provider, "_disabled", False)
         return self._heard

@@ -9,15 +9,15 @@ from opentelemetry.trace import SpanContext
 
 from acceptfirst.connection import Connection
 from acceptfirst.detector import RaceConditionDetector
+from acceptfirst.diagnosis import watchers
 from acceptfirst.diagnosis.violation_log import ViolationLog
-from acceptfirst.diagnosis.watchers import watchers
 from acceptfirst.failsafe import failsafe, record_failure
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.observation import Violation
+from acceptfirst.open_connections import OpenConnections
 from acceptfirst.telemetry.lifetime import look_after
 from acceptfirst.telemetry.metering import HandshakeMeter
 from acceptfirst.telemetry.next_moment import NextMoment
-from acceptfirst.telemetry.surroundings import with_server_span
 from acceptfirst.telemetry.tracing import HandshakeTracer
 
 
@@ -25,6 +25,10 @@ class Telemetry(NextMoment):
     """Tells spans, metrics, detector, log and watchers; one that fails does not keep the others from hearing.
 
     Transitions are told when the event loop has a moment, or with the violation or the end that comes first.
+
+    Attributes:
+        open_connections: those that were still open when there was a moment for them.
+        log: where violations are written for people.
     """
 
     def __init__(self, tracer: HandshakeTracer, meter: HandshakeMeter, detector: RaceConditionDetector) -> None:
@@ -33,38 +37,35 @@ class Telemetry(NextMoment):
         self._detector = detector
         super().__init__()
         self._closed: set[Connection] = set()  # and not finished: their last transition has yet to go out
+        self.open_connections = OpenConnections()
         self.log = ViolationLog()
         meter.identify = tracer.identify
         look_after(self)
 
     def opened(self, connection: Connection) -> None:
         """See ``Observers``."""
-        connection.metered = self._meter.is_heard()
-        if connection.metered:
+        if self._meter.is_heard():
+            connection.metered = True
             _told(self._meter.opened, connection)
         self.look_after_soon(connection)
-        for watcher in watchers():
+        for watcher in watchers.watching:
             _told(watcher.opened, connection)
 
     def moved(self, connection: Connection) -> None:
         """See ``Observers``."""
-        if len(connection.transitions) == 1:  # in the application's first receive or send: who is in between shows now
-            connection.surroundings = with_server_span(connection.surroundings)
-            if not connection.was_attended:
-                return  # it waits already
         self.look_after_soon(connection)
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """See ``Observers``."""
         self.look_after(connection)
-        details = {"connection": connection.id.hex(), "signature": str(connection.signature), "route": connection.route}
+        details = {"connection": connection.id.hex(), "signature": connection.signature, "route": connection.route}
         _told(self._tracer.violated, connection, violation)
         if connection.metered:
             _told(self._meter.violated, connection, violation)
         for detector in self._detectors_of(connection):
             _told(detector.add_detected_pattern, violation.pattern.name, violation.pattern.severity, details)
         _told(self.log.violated, connection, violation)
-        for watcher in watchers():
+        for watcher in watchers.watching:
             _told(watcher.violated, connection, violation)
 
     def finished(self, connection: Connection) -> None:
@@ -112,15 +113,19 @@ class Telemetry(NextMoment):
         """Tell its transitions."""
         if connection.observers is not self:
             return  # withdrawn while it waited
-        transitions = connection.attended()
-        if connection.state is State.CLOSED and not connection.finished:
-            self._closed.add(connection)
-        try:
-            self._tracer.export(connection)
-        except Exception as error:  # noqa: BLE001 - as in ``_told``, without the call
-            record_failure("HandshakeTracer.export", error)
+        if not connection.finished:
+            if not connection.was_attended:
+                self.open_connections.add(connection)
+            if connection.state is State.CLOSED:
+                self._closed.add(connection)
+        told_before = connection.attended()
+        if connection.drawn or connection.trace is not None:
+            try:
+                self._tracer.export(connection)
+            except Exception as error:  # noqa: BLE001 - as in ``_told``, without the call
+                record_failure("HandshakeTracer.export", error)
         if connection.metered:
-            for transition in transitions:
+            for transition in connection.transitions[told_before:]:
                 _told(self._meter.transitioned, connection, transition)
 
 

@@ -8,9 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from acceptfirst.connection import Connection
 from acceptfirst.diagnosis.note import evidence_text
+from acceptfirst.lifecycle import ApplicationConnectionState as State
+from acceptfirst.lifecycle import Trigger
 from acceptfirst.live_evidence import dwell_ms, idle_ms, since_ms
-from acceptfirst.observation import Transition, Violation
-from acceptfirst.policy import Policy
+from acceptfirst.observation import STEP, Violation
+from acceptfirst.record import outcome_of, route_of
 from acceptfirst.signature import SIGNATURE_VERSION
 from acceptfirst.unread import notable_unread_ms
 
@@ -19,55 +21,134 @@ TRANSITION_SPAN: Final = "websocket.transition"
 VIOLATION_SPAN: Final = "websocket.violation"
 
 Attributes = dict[str, Any]
-FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
+_TEXT: Final[dict[str, str]] = {name: str(name) for name in (*State, *Trigger)}
+"""States and triggers as plain text, which is cheaper to encode than a member of an enumeration."""
+_INITIALIZING: Final = str(State.INITIALIZING)
+
+HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
+_FAILED_OUTCOMES: Final = frozenset({"failed", "timed_out"})
 
 
-CommonValues = tuple[bytes, Policy, str, str, str, int, float, str | None]
-"""Connection id, policy, route, readiness mode, gate, attempt, weight, user hash."""
+class Settled:
+    """What the spans of a connection that go out together are made of: nothing of it changes afterwards.
 
+    Attributes:
+        identity: the writer's own affair.
+        handshake_started_ns: connect delivered.
+        steps: the transitions so far.
+        closed: what the last of them says beside the others; ``None`` while the connection is not finished.
+    """
 
-def common_values(connection: Connection, weight: float) -> CommonValues:
-    """What every span of a connection says, as it stands now."""
-    return (
-        connection.id,
-        connection.policy,
-        connection.route,
-        connection.readiness_mode,
-        connection.gate_mode,
-        connection.attempt,
-        weight,
-        connection.user_hash,
+    __slots__ = (
+        "_attempt",
+        "_connection_id",
+        "_delay_applied_ms",
+        "_error_type",
+        "_gate_mode",
+        "_policy",
+        "_readiness_mode",
+        "_route",
+        "_spelt",
+        "_started_ns",
+        "_user_hash",
+        "_weight",
+        "closed",
+        "handshake_started_ns",
+        "identity",
+        "steps",
     )
 
-
-class Common:
-    """What every span of a connection says: one object for as long as it stays true, spelt out for all at once."""
-
-    __slots__ = ("_spelt", "values")
-
-    def __init__(self, values: CommonValues) -> None:
-        self.values = values
+    def __init__(self, connection: Connection, weight: float) -> None:
+        self._connection_id = connection.id
+        self._policy = connection.policy
+        self._route = route_of(connection.scope)
+        self._readiness_mode = connection.readiness_mode
+        self._gate_mode = connection.gate_mode
+        self._attempt = 0 if connection.coordinator is None else connection.attempt
+        self._user_hash = connection.user_hash
+        self._weight = weight
+        self._started_ns = connection.started_ns
+        self._delay_applied_ms = connection.delay_applied_ms
+        self._error_type = connection.error_type
         self._spelt: Attributes | None = None
+        self.handshake_started_ns = connection.moments.get("C", connection.started_ns)
+        self.steps = connection.steps
+        self.closed = closing(connection) if connection.finished else None
+        self.identity: Any = None
 
-    def attributes(self) -> Attributes:
-        """The attributes; whoever adds to them makes a copy."""
+    def common(self) -> Attributes:
+        """What every span says, spelt out once for all of them; whoever adds to it makes a copy."""
         if self._spelt is None:
-            connection_id, policy, route, readiness_mode, gate_mode, attempt, weight, user_hash = self.values
             spelt: Attributes = {
-                "acceptfirst.connection.id": connection_id.hex(),
-                "acceptfirst.environment": policy.environment,
-                "http.route": route,
-                "acceptfirst.attempt": attempt,
-                "acceptfirst.readiness.mode": readiness_mode,
-                "acceptfirst.gate": gate_mode,
-                "acceptfirst.policy.version": policy.version,
-                "acceptfirst.policy.arm": policy.arm,
-                "acceptfirst.sample.weight": weight,
+                "acceptfirst.connection.id": self._connection_id.hex(),
+                "acceptfirst.environment": self._policy.environment,
+                "http.route": self._route,
+                "acceptfirst.attempt": self._attempt,
+                "acceptfirst.readiness.mode": self._readiness_mode,
+                "acceptfirst.gate": self._gate_mode,
+                "acceptfirst.policy.version": self._policy.version,
+                "acceptfirst.policy.arm": self._policy.arm,
+                "acceptfirst.sample.weight": self._weight,
             }
-            if user_hash is not None:
-                spelt["acceptfirst.user.hash"] = user_hash
+            if self._user_hash is not None:
+                spelt["acceptfirst.user.hash"] = self._user_hash
             self._spelt = spelt
         return self._spelt
+
+    def transition_times(self, number: int) -> tuple[int, int]:
+        """When the state was entered that a transition left, and when it left it, Unix nanoseconds."""
+        place = number * STEP
+        return self.steps[place - 1] if place else self._started_ns, self.steps[place + 2]
+
+    def transition(self, number: int) -> Attributes:
+        """The attributes of the span of one transition, 0-based."""
+        steps, place = self.steps, number * STEP
+        attributes = {
+            **self.common(),
+            "acceptfirst.state.from": _TEXT[steps[place - STEP]] if number else _INITIALIZING,
+            "acceptfirst.state.to": _TEXT[steps[place]],
+            "acceptfirst.transition.sequence": number,
+            "acceptfirst.transition.trigger": _TEXT[steps[place + 1]],
+            "acceptfirst.delay.applied_ms": self._delay_applied_ms,
+        }
+        if self.closed is not None and steps[place] is State.CLOSED:
+            attributes |= _closing_attributes(self.closed)
+        return attributes
+
+    @property
+    def handshake_ended_ns(self) -> int | None:
+        """When the handshake was over, ``None`` where it is not."""
+        for place in range(0, len(self.steps), STEP):
+            if self.steps[place] in HANDSHAKE_OVER:
+                ended_ns: int = self.steps[place + 2]
+                return ended_ns
+        return None
+
+    @property
+    def handshake_failed(self) -> bool:
+        """Whether the handshake's span has the status ERROR."""
+        return outcome_of(self.steps) in _FAILED_OUTCOMES
+
+    def handshake(self) -> Attributes:
+        """The attributes of the handshake's span."""
+        attributes = {**self.common(), "acceptfirst.handshake.outcome": outcome_of(self.steps)}
+        if self.handshake_failed and self._error_type is not None:
+            attributes["error.type"] = self._error_type
+        return attributes
+
+    def violation(self, connection: Connection, violation: Violation) -> Attributes:
+        """The attributes of a violation's span, as things stand now."""
+        unread_ms = notable_unread_ms(connection)  # so that the store sees it while the connection is still open
+        return {
+            **self.common(),
+            **({} if unread_ms is None else {"acceptfirst.unread_ms": unread_ms}),
+            "acceptfirst.pattern.type": violation.pattern.name,
+            "acceptfirst.pattern.severity": violation.pattern.severity,
+            "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
+            "acceptfirst.signature": connection.signature,
+            "acceptfirst.signature.version": SIGNATURE_VERSION,
+            "error.type": violation.pattern.name,
+        }
 
 
 class Closing(NamedTuple):
@@ -92,9 +173,9 @@ def closing(connection: Connection) -> Closing:
     """Take the values of a connection that is finished."""
     return _closing(
         (
-            connection.signature.text,
+            connection.signature,
             connection.moments.copy(),
-            connection.last_frame_ns,
+            connection.last_frame_monotonic_ns and connection.clock_ns + connection.last_frame_monotonic_ns,
             connection.close_code,
             connection.close_initiator,
             connection.messages_received,
@@ -110,26 +191,6 @@ def closing(connection: Connection) -> Closing:
 
 
 _closing: Final[Callable[[tuple[Any, ...]], Closing]] = partial(tuple.__new__, Closing)
-
-
-TransitionValues = tuple[Common, Transition, float, Closing | None]
-"""What all spans say, the transition, the delay applied in milliseconds, and on the last one what it closes with."""
-
-
-def transition_attributes(values: TransitionValues) -> Attributes:
-    """The attributes of a transition span."""
-    common, transition, delay_applied_ms, closed = values
-    attributes = {
-        **common.attributes(),
-        "acceptfirst.state.from": str(transition.old),
-        "acceptfirst.state.to": str(transition.new),
-        "acceptfirst.transition.sequence": transition.sequence,
-        "acceptfirst.transition.trigger": str(transition.trigger),
-        "acceptfirst.delay.applied_ms": delay_applied_ms,
-    }
-    if closed is not None:
-        attributes |= _closing_attributes(closed)
-    return attributes
 
 
 def _closing_attributes(closed: Closing) -> Attributes:
@@ -157,32 +218,4 @@ def _closing_attributes(closed: Closing) -> Attributes:
         "acceptfirst.messages.early": closed.early,
         **{key: value for key, value in optional.items() if value is not None},
         **phases,
-    }
-
-
-HandshakeValues = tuple[Common, str, str | None]
-"""What all spans say, the outcome, and the class of the exception where it failed by one."""
-
-
-def handshake_attributes(values: HandshakeValues) -> Attributes:
-    """The attributes of a handshake span."""
-    common, outcome, error_type = values
-    attributes = {**common.attributes(), "acceptfirst.handshake.outcome": outcome}
-    if outcome in FAILED_OUTCOMES and error_type is not None:
-        attributes["error.type"] = error_type
-    return attributes
-
-
-def violation_attributes(common: Common, connection: Connection, violation: Violation) -> Attributes:
-    """The attributes of a violation span, as things stand now."""
-    unread_ms = notable_unread_ms(connection)  # so that the store sees it while the connection is still open
-    return {
-        **common.attributes(),
-        **({} if unread_ms is None else {"acceptfirst.unread_ms": unread_ms}),
-        "acceptfirst.pattern.type": violation.pattern.name,
-        "acceptfirst.pattern.severity": violation.pattern.severity,
-        "acceptfirst.pattern.evidence": evidence_text(connection, violation.pattern),
-        "acceptfirst.signature": connection.signature.text,
-        "acceptfirst.signature.version": SIGNATURE_VERSION,
-        "error.type": violation.pattern.name,
     }

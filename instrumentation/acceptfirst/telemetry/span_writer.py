@@ -7,7 +7,6 @@ given ``start_span`` and ``end`` with explicit times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
@@ -16,23 +15,19 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
 from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.observation import Transition, Violation
+from acceptfirst.observation import Violation
 from acceptfirst.telemetry.span_attributes import (
-    FAILED_OUTCOMES,
     HANDSHAKE_SPAN,
     TRANSITION_SPAN,
     VIOLATION_SPAN,
     Attributes,
-    Common,
-    closing,
-    common_values,
-    handshake_attributes,
-    transition_attributes,
-    violation_attributes,
+    Settled,
 )
 from acceptfirst.telemetry.surroundings import surrounding_context
 
 SCOPE_NAME: Final = "acceptfirst"
+TRANSITIONS_MAX: Final = len(State)
+"""A connection never comes back to a state that it has left, so it has fewer transitions than there are states."""
 _ERROR: Final = Status(StatusCode.ERROR)
 
 
@@ -44,34 +39,26 @@ class ConnectionTrace:
         exported: how many transitions have gone out.
         handshake_done: whether the handshake span has.
         identity: what the writer gives all spans of the connection; the writer's own affair.
-        spans: how many have gone out beside the handshake span.
+        violations: how many of them have gone out.
         live: the handshake span, where the provider must start it before its children.
     """
 
-    __slots__ = ("_common", "exported", "handshake_done", "identity", "live", "spans", "weight")
+    __slots__ = ("exported", "handshake_done", "identity", "live", "violations", "weight")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
         self.exported = 0
         self.handshake_done = False
         self.identity: Any = None
-        self.spans = 0
+        self.violations = 0
         self.live: trace.Span | None = None
-        self._common: Common | None = None
-
-    def common(self, connection: Connection) -> Common:
-        """What every span says now."""
-        values = common_values(connection, self.weight)
-        if self._common is None or self._common.values != values:
-            self._common = Common(values)
-        return self._common
 
 
 class Writer(Protocol):
     """Writes finished spans somewhere."""
 
-    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
-        """Write transition spans, and the handshake span where the handshake is over with them."""
+    def write(self, connection: Connection, numbers: range, *, handshake: bool) -> None:
+        """Write the spans of the transitions of these numbers, and that of the handshake."""
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """Write a violation span."""
@@ -103,7 +90,7 @@ def _started_ns(connection: Connection) -> int:
 
 def _parent(connection: Connection) -> tuple[SpanContext | None, tuple[Link, ...]]:
     """The parent of the handshake span and its links: one that was not sampled is linked to instead of joined."""
-    parent = surrounding_context(connection.surroundings, connection.scope)
+    parent = surrounding_context(connection)
     if parent is not None and not parent.trace_flags.sampled:
         return None, (Link(parent),)
     return parent, ()
@@ -116,54 +103,47 @@ class ProcessorWriter:
         # Imported here because an application without the SDK must be able to import acceptfirst.
         from acceptfirst.telemetry import finished_span  # noqa: PLC0415
 
-        self._span = finished_span.FinishedSpan
-        self._identity_type = finished_span.Identity
+        self._kinds = finished_span
         self._origin = finished_span.origin(provider, SCOPE_NAME)
         self._provider = provider
         self._ids = provider.id_generator
 
-    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
+    def write(self, connection: Connection, numbers: range, *, handshake: bool) -> None:
         """See ``Writer``."""
         state: ConnectionTrace = connection.trace
-        common = state.common(connection)
-        identity = state.identity or self._identity(connection)
-        delay_applied_ms = connection.delay_applied_ms
-        span, end = self._span, self._end
-        for transition in new:
-            state.spans = number = state.spans + 1
-            closed = closing(connection) if transition.new is State.CLOSED else None
-            values: Any = (common, transition, delay_applied_ms, closed)
-            end(span((identity, TRANSITION_SPAN, number, transition[3:5], transition_attributes, values, False)))
-        if handshake_ended_ns is not None:
-            outcome = connection.outcome
-            values = (common, outcome, connection.error_type)
-            times = (_started_ns(connection), handshake_ended_ns)
-            failed = outcome in FAILED_OUTCOMES
-            end(span((identity, HANDSHAKE_SPAN, 0, times, handshake_attributes, values, failed)))
+        settled = Settled(connection, state.weight)
+        settled.identity = state.identity or self._identity(connection)
+        kinds, end = self._kinds, self._provider._active_span_processor.on_end  # noqa: SLF001 - the SDK has no public way in for a finished span
+        new, transition = kinds.new_span, kinds.FinishedSpan
+        for number in numbers:
+            span = new(transition)
+            span.settled, span.number = settled, number + 1
+            end(span)
+        if handshake:
+            span = new(kinds.FinishedHandshake)
+            span.settled = settled
+            end(span)
 
     def violation(self, connection: Connection, violation: Violation) -> None:
-        """See ``Writer``; what it says is made at once, since the connection goes on."""
+        """See ``Writer``."""
         state: ConnectionTrace = connection.trace
-        state.spans = number = state.spans + 1
-        attributes = violation_attributes(state.common(connection), connection, violation)
-        times = (violation.caused_ns, violation.at_ns)
-        identity = state.identity or self._identity(connection)
-        self._end(self._span((identity, VIOLATION_SPAN, number, times, dict, attributes, True)))
+        state.violations += 1
+        span = self._kinds.new_span(self._kinds.FinishedViolation)
+        span.settled = settled = Settled(connection, state.weight)
+        settled.identity = state.identity or self._identity(connection)
+        span.number = TRANSITIONS_MAX + state.violations
+        span.violation = ((violation.caused_ns, violation.at_ns), settled.violation(connection, violation))
+        self._provider._active_span_processor.on_end(span)  # noqa: SLF001 - as above
 
     def identity(self, connection: Connection) -> SpanContext:
         """See ``Writer``."""
         identity: SpanContext = (connection.trace.identity or self._identity(connection)).context(0)
         return identity
 
-    @property
-    def _end(self) -> Callable[[Any], None]:
-        end: Callable[[Any], None] = self._provider._active_span_processor.on_end  # noqa: SLF001 - the SDK has no public way in for a finished span
-        return end
-
     def _identity(self, connection: Connection) -> Any:
         parent, links = _parent(connection)
         trace_id = parent.trace_id if parent else self._ids.generate_trace_id()
-        identity = self._identity_type(self._origin, trace_id, self._ids.generate_span_id(), parent, links)
+        identity = self._kinds.new_identity((self._origin, trace_id, self._ids.generate_span_id(), parent, links))
         connection.trace.identity = identity
         return identity
 
@@ -174,24 +154,21 @@ class TracerWriter:
     def __init__(self, tracer: trace.Tracer) -> None:
         self._tracer = tracer
 
-    def write(self, connection: Connection, new: Sequence[Transition], handshake_ended_ns: int | None) -> None:
+    def write(self, connection: Connection, numbers: range, *, handshake: bool) -> None:
         """See ``Writer``."""
-        common = connection.trace.common(connection)
-        for transition in new:
-            closed = closing(connection) if transition.new is State.CLOSED else None
-            attributes = transition_attributes((common, transition, connection.delay_applied_ms, closed))
-            self._child(connection, TRANSITION_SPAN, (transition.entered_ns, transition.left_ns), attributes)
-        if handshake_ended_ns is not None:
+        settled = Settled(connection, connection.trace.weight)
+        for number in numbers:
+            self._child(connection, TRANSITION_SPAN, settled.transition_times(number), settled.transition(number))
+        if handshake:
             span = self._handshake_span(connection)
-            outcome = connection.outcome
-            span.set_attributes(handshake_attributes((common, outcome, connection.error_type)))
-            if outcome in FAILED_OUTCOMES:
+            span.set_attributes(settled.handshake())
+            if settled.handshake_failed:
                 span.set_status(_ERROR)
-            span.end(end_time=max(_started_ns(connection), handshake_ended_ns))
+            span.end(end_time=max(settled.handshake_started_ns, settled.handshake_ended_ns or 0))
 
     def violation(self, connection: Connection, violation: Violation) -> None:
         """See ``Writer``."""
-        attributes = violation_attributes(connection.trace.common(connection), connection, violation)
+        attributes = Settled(connection, connection.trace.weight).violation(connection, violation)
         self._child(connection, VIOLATION_SPAN, (violation.caused_ns, violation.at_ns), attributes, _ERROR)
 
     def identity(self, connection: Connection) -> SpanContext:

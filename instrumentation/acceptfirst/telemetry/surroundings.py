@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Final
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind
 
 from acceptfirst.asgi import Scope
+from acceptfirst.connection import Connection
 from acceptfirst.failsafe import record_failure
 
 
-def surrounding_context(surroundings: Context | None, scope: Scope) -> SpanContext | None:
-    """The span that a connection belongs under: the one around us, else the one the client's headers name.
+def surrounding_context(connection: Connection) -> SpanContext | None:
+    """The span that a connection belongs under: one around us, else the server's, else the one that the headers name.
 
-    Args:
-        surroundings: the OTel context in which the server called.
-        scope: of the connection.
+    The server's is one that a middleware inside of us has begun. When the application receives or sends for the first
+    time it is the current one, or the parent of the span that this middleware makes of that receive or send.
     """
-    if surroundings:
-        current = trace.get_current_span(surroundings).get_span_context()
+    around: Context | None = connection.surroundings
+    if around:
+        current = trace.get_current_span(around).get_span_context()
         if current.is_valid:
             return current
-    return _remote_context(scope)
-
-
-def with_server_span(surroundings: Context | None) -> Context | None:
-    """What surrounds a connection, with the server's span that a middleware inside of us has begun since.
-
-    To be asked while the application receives or sends for the first time: then such a span is the current one, or the
-    parent of the span that it makes of that receive or send.
-
-    Args:
-        surroundings: the OTel context in which the server called; given back where it has a span already.
-    """
-    current = context.get_current()
-    if not current or current is surroundings:
-        return surroundings
-    if trace.get_current_span(surroundings).get_span_context().is_valid:
-        return surroundings
-    inner = _server_span(trace.get_current_span(current))
-    return surroundings if inner is None else trace.set_span_in_context(NonRecordingSpan(inner), surroundings)
+    within: Context | None = connection.first_called_in
+    if within and within is not around:
+        inner = _server_span(trace.get_current_span(within))
+        if inner is not None and inner.is_valid:
+            return inner
+    return _remote_context(connection.scope)
 
 
 def _server_span(span: Any) -> SpanContext | None:
@@ -86,7 +75,8 @@ class _Known:
     def __init__(self) -> None:
         self._of: tuple[TextMapPropagator | None, frozenset[bytes]] = (None, frozenset())
 
-    def __call__(self, propagator: TextMapPropagator) -> frozenset[bytes]:
+    def of(self, propagator: TextMapPropagator) -> frozenset[bytes]:
+        """Their names, in lower case."""
         if self._of[0] is not propagator:
             fields = frozenset(field.lower().encode("latin-1") for field in propagator.fields)
             self._of = (propagator, fields | _B3)
@@ -94,14 +84,14 @@ class _Known:
 
 
 _known: Final = _Known()
+_NAME_OF: Final = itemgetter(0)
 
 
 def _remote_context(scope: Scope) -> SpanContext | None:
     """What the propagator in force makes of the headers; baggage is read by whoever attaches it, not here."""
     try:
         propagator = propagate.get_global_textmap()
-        names = _known(propagator)
-        if not any(header in names for header, _ in scope.get("headers", ())):
+        if _known.of(propagator).isdisjoint(map(_NAME_OF, scope.get("headers", ()))):
             return None
         extracted = propagator.extract(scope, Context(), getter=_headers)
     except Exception as error:  # noqa: BLE001 - a propagator of the user's that fails must not cost the spans

@@ -6,19 +6,18 @@ a connection is open.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import get_current
 from opentelemetry.trace import SpanContext
 
 from acceptfirst.connection import Connection
 from acceptfirst.lifecycle import ApplicationConnectionState as State
-from acceptfirst.observation import Transition, Violation
+from acceptfirst.observation import STEP, Violation
 from acceptfirst.telemetry.lifetime import run_before_the_provider_at_exit
+from acceptfirst.telemetry.span_attributes import HANDSHAKE_OVER
 from acceptfirst.telemetry.span_writer import ConnectionTrace, Writer, writer_for
-from acceptfirst.telemetry.surroundings import with_server_span
-
-_HANDSHAKE_OVER: Final = frozenset({State.READY_FOR_MESSAGES, State.ERROR, State.CLOSED})
 
 
 class HandshakeTracer:
@@ -39,17 +38,16 @@ class HandshakeTracer:
         writer = self._current_writer()
         if writer is None:
             return
-        transitions = connection.transitions
-        end = len(transitions)
+        steps = connection.steps
+        end = len(steps) // STEP
         if not connection.finished and connection.state is State.CLOSED:
             end -= 1
-        new, state.exported = transitions[state.exported : end], end
-        handshake_ended_ns = None
-        if not state.handshake_done and connection.state in _HANDSHAKE_OVER:
+        first, state.exported = state.exported, end
+        handshake = not state.handshake_done and connection.state in HANDSHAKE_OVER
+        if handshake:
             state.handshake_done = True
-            handshake_ended_ns = _handshake_ended_ns(transitions)
-        if new or handshake_ended_ns is not None:
-            writer.write(connection, new, handshake_ended_ns)
+        if first < end or handshake:
+            writer.write(connection, range(first, end), handshake=handshake)
 
     def violated(self, connection: Connection, violation: Violation) -> None:
         """Export a violation, and for its sake all that a connection that was not drawn has kept back.
@@ -75,8 +73,8 @@ class HandshakeTracer:
         if connection.trace is None:
             if not connection.drawn:
                 return None
-            if not connection.transitions:
-                connection.surroundings = with_server_span(connection.surroundings)
+            if not connection.steps:
+                connection.first_called_in = get_current()  # what asks may run inside the server's span already
             connection.trace = ConnectionTrace(1.0 / connection.policy.sample_rate)
         return writer.identity(connection)
 
@@ -86,16 +84,9 @@ class HandshakeTracer:
 
     def _current_writer(self) -> Writer | None:
         """The writer of the provider that is in force now: an application may set its own after it was instrumented."""
-        provider = self.provider()
+        provider = self._given or trace.get_tracer_provider()
         if provider is not self._provider:
-            self._provider = provider
             self._writer = writer_for(provider)
+            self._provider = provider  # only now: a provider that fails is asked again
             run_before_the_provider_at_exit()
         return self._writer
-
-
-def _handshake_ended_ns(transitions: list[Transition]) -> int | None:
-    for transition in transitions:
-        if transition.new in _HANDSHAKE_OVER:
-            return transition.left_ns
-    return None

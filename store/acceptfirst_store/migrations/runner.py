@@ -9,6 +9,7 @@ import importlib.resources
 import re
 
 from acceptfirst_store.address import DATABASE
+from acceptfirst_store.cluster import clustered
 from acceptfirst_store.database import Database
 from acceptfirst_store.errors import MigrationInvalid
 
@@ -86,7 +87,8 @@ def migration_statuses(database: Database) -> dict[str, Status]:
     Raises:
         MigrationInvalid: an applied file was edited, or the store knows a migration that we don't.
     """
-    database.run(_CREATE_TABLE)
+    if not database.rows(f"EXISTS TABLE {TABLE}")[0]["result"]:
+        _run(database, _CREATE_TABLE)
     remembered = {row["id"]: row for row in database.rows(_READ_TABLE)}
     migrations = {migration.id: migration for migration in all_migrations()}
     unknown = sorted(set(remembered) - set(migrations))
@@ -117,8 +119,14 @@ def migrate(database: Database) -> list[str]:
 def _apply(database: Database, migration: Migration) -> None:
     _remember(database, migration, Status.IN_PROGRESS)
     for sql in migration.statements:
-        database.run(sql)
+        _run(database, sql)
     _remember(database, migration, Status.COMPLETED)
+
+
+def _run(database: Database, statement: str) -> None:
+    cluster = database.address.cluster
+    for sql in clustered(statement, cluster) if cluster else [statement]:
+        database.run(sql)
 
 
 def _remember(database: Database, migration: Migration, status: Status) -> None:

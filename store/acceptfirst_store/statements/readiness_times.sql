@@ -3,7 +3,7 @@
 -- Columns: environment, service, route, readiness_mode, gate, policy_version, last_seen, delay_applied_ms (the latest),
 --   handshakes (sum of weights), n (drawn rows), n_refused (the application closed it before it was ready: no race),
 --   n_violations (the application met its client too early), n_timed_out, n_messaged (a client message came at all),
---   accept_ms_max (connection handed over to accept returned, the longest),
+--   n_skewed (ready before accept by its clock; never ready here), accept_ms_max (connection handed over to accept returned, the longest),
 --   ready_us and ready_count (accept returned to ready, whole microseconds rounded up, and how many took that long),
 --   waited_us and waited_count (the same of those that never became ready, until they ended; rounded down).
 -- Only drawn handshakes: a weight of 0 is there because it had a violation, and would bias every quantile.
@@ -21,8 +21,11 @@ WITH
                 timed_out, NULL,
                 mapContains(phases, 'ready'), ceil(round(phases['ready'] * 1000, 2)),
                 readiness_mode IN ('event', 'polled') AND toUnixTimestamp64Nano(ready_at) != 0,
-                    ceil(greatest(0, toUnixTimestamp64Nano(ready_at) - accepted_ns) / 1000),
-                NULL) AS ready_us,
+                    ceil((toUnixTimestamp64Nano(ready_at) - accepted_ns) / 1000),
+                NULL) AS given_us,
+            -- Ready before accept: a clock that was set back. It says nothing of how long it took.
+            ifNull(given_us < 0, 0) AS skewed,
+            if(skewed, NULL, given_us) AS ready_us,
             greatest(0, coalesce(dwell_ms * 1000,
                 (if(outcome = 'open', least(toUnixTimestamp64Nano(until_at), toUnixTimestamp64Nano(now64(9))),
                     toUnixTimestamp64Nano(last_seen)) - accepted_ns) / 1000)) AS ended_us,
@@ -45,7 +48,7 @@ WITH
             argMax(delay_applied_ms, last_seen) AS delay_ms,
             max(accept_ms) AS accept_longest_ms,
             countIf(violated) AS violations, countIf(timed_out) AS timeouts,
-            countIf(messaged) AS messaged_times
+            countIf(messaged) AS messaged_times, countIf(skewed) AS skewed_times
         FROM accepted
         GROUP BY environment, service, route, readiness_mode, gate, policy_version, is_ready, refused, time_us
     )
@@ -60,6 +63,7 @@ SELECT
     sumIf(timeouts, NOT refused) AS n_timed_out,
     sumIf(messaged_times, NOT refused) AS n_messaged,
     max(accept_longest_ms) AS accept_ms_max,
+    sumIf(skewed_times, NOT refused) AS n_skewed,
     groupArrayIf(time_us, is_ready) AS ready_us,
     groupArrayIf(times, is_ready) AS ready_count,
     groupArrayIf(time_us, NOT is_ready AND NOT refused) AS waited_us,

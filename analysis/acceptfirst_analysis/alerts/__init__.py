@@ -1,0 +1,1 @@
+"""Alerts: rules as data, their evaluation, what is remembered of them, and who is told."""
