@@ -95,7 +95,6 @@ class Handshakes:
             "messages_received": 0,
             "error_type": "",
             "error_kind": "",
-            "error_type": "",
             "messages_sent": 0,
             "policy_arm": "baseline",
             "service_version": "",
