@@ -29,6 +29,7 @@ from acceptfirst_analysis.report.model import (
 )
 from acceptfirst_analysis.report.phrases import interval, verdict_sentence
 from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, value_document
+from acceptfirst_analysis.unclassified import pattern_named
 from acceptfirst_analysis.units import count, milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
 
@@ -232,7 +233,7 @@ def _pattern(
     totals: Mapping[StratumKey, float],
     timelines: Mapping[str, Timeline],
 ) -> PatternFound:
-    pattern = catalogue[name]
+    pattern = pattern_named(catalogue, name)
     connections = sum(int(row["connections"]) for row in rows)
     total = sum(totals.get(_key(row), 0.0) for row in rows)
     examples = tuple(str(example) for row in rows for example in row["examples"])[:3]
