@@ -51,6 +51,14 @@ DeploysOption = Annotated[
         "--deploy", help="VERSION@WHEN or VERSION@WHEN*FACTOR, which multiplies the time to ready; repeat it."
     ),
 ]
+ImpatientOption = Annotated[float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
+]
 
 
 def run(
@@ -72,21 +80,14 @@ def run(
     causes: CausesOption = None,
     episodes: Annotated[int, typer.Option(help="How often each thing happens that only many connections show.")] = 1,
     episode_causes: EpisodeCausesOption = None,
-    impatient: Annotated[
-        float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")
-    ] = 0.2,
+    impatient: ImpatientOption = 0.2,
     cold_starts: Annotated[int, typer.Option(help="How many times the service is cold, for all at that time.")] = 2,
     cold_ms: Annotated[float, typer.Option(help="What a cold start adds to the time to ready at first.")] = 400.0,
     drift: Annotated[float, typer.Option(help="Change of the time to ready a week: 0.1 is a tenth more.")] = 0.0,
     deploys: DeploysOption = None,
     users: Annotated[int, typer.Option(help="How many users; 0 where nobody is identified.")] = 0,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
-    ] = False,
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
-    ] = None,
+    clean: CleanOption = False,
+    policy: PolicyOption = None,
     labels: Annotated[Path | None, typer.Option(help="Write the truth about each connection here, as NDJSON.")] = None,
     token_file: TokenOption = None,
     as_json: JsonOption = False,
