@@ -1,8 +1,8 @@
 """Classifies stored handshakes inside the store, by the catalogue that the process uses.
 
-The catalogue is compiled to one SQL statement. Signatures go through it as a low-cardinality column, so each regular
-expression is run once for every distinct signature of a block and not once for every connection; only connections whose
-signature is suspicious are then asked for their timings. Nothing is fetched: rows go from table to table.
+The catalogue is compiled to SQL (``acceptfirst_analysis.matching``). Rows are scanned as they lie, batch by batch; only
+connections with a row that may show something are put together from all their rows and judged. Nothing is fetched:
+rows go from table to table. What no pattern explains is written down too (``acceptfirst_analysis.unclassified``).
 
 What only many connections show is found before, by named statements of the store (``acceptfirst_analysis.fleet``),
 since it may explain what one of them shows.
@@ -12,33 +12,25 @@ Idempotent: what is there already is not written again, and what a longer signat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from acceptfirst.catalogue import Catalogue, Condition, Match, Pattern
-from acceptfirst_analysis.fleet import TABLE, names_sql, occurrences_sql, unexplained_sql
+from acceptfirst.catalogue import Catalogue, Pattern
+from acceptfirst_analysis.batches import DAYS_SQL, WITHIN, batches
+from acceptfirst_analysis.fleet import SUSPECTS, TABLE, names_sql, occurrences_sql, suspects_sql_into, unexplained_sql
+from acceptfirst_analysis.matching import Compiled, fields_sql, quoted
+from acceptfirst_analysis.timeline import timeline_sql
+from acceptfirst_analysis.unclassified import INNOCENT_SIGNATURE, PATTERN, UNCLASSIFIED, evidence_sql, excuse_sql
 from acceptfirst_analysis.window import Window
+from acceptfirst_store.statements import statement
 
-CLASSIFIER_VERSION: Final = 2
-
+CLASSIFIER_VERSION: Final = 3
 MARKS_TABLE: Final = "acceptfirst.handshake_rollup_marks"
 
-#: Each field of the evidence as the store knows it; NULL where it does not.
-FIELD_SQL: Final = {
-    "accept_ms": "if(toUnixTimestamp64Nano(connected_at) = 0, NULL, "
-    "(toUnixTimestamp64Nano(connected_at) - toUnixTimestamp64Nano(first_seen)) / 1e6)",
-    "dwell_ms": "dwell_ms",
-    "idle_ms": "idle_ms",
-    "unread_ms": "unread_ms",
-    "close_code": "nullIf(close_code, 0)",
-    "messages_early": "messages_early",
-    "readiness_mode": "nullIf(toString(readiness_mode), '')",
-    "error_kind": "nullIf(toString(error_kind), '')",
-}
-
-TEXT_FIELDS: Final = frozenset({"readiness_mode", "error_kind"})
-
-#: How a person reads each of them in a sentence; the number is put between.
+#: How a person reads each field of the evidence in a sentence; the number is put between.
 FIELD_WORDS: Final = {
     "accept_ms": ("accept returned ", " ms after the connection came in"),
     "dwell_ms": ("it ended ", " ms after accept"),
@@ -54,6 +46,14 @@ _COLUMNS: Final = (
     "connection_id, pattern_type, sequence, severity, environment, service, route, detected_at, evidence, "
     "delay_helps, classifier_version"
 )
+_KEY: Final = "sipHash64(connection_id, pattern_type, sequence, severity, evidence)"
+
+_MAXIMA: Final = (
+    *("environment", "service", "route", "readiness_mode", "pending_at", "connected_at", "ready_at"),
+    *("first_message_ns", "ranked_signature", "close_code", "close_initiator", "messages_early", "error_type"),
+    *("error_kind", "dwell_ms", "idle_ms", "unread_ms", "last_seen"),
+)
+"""What is settled by the greatest value of a connection's rows, as the table itself settles it."""
 
 
 class WritableStore(Protocol):
@@ -69,18 +69,39 @@ class WritableStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Classification:
-    """What a run found, whether it had to write it or not.
+class Cluster:
+    """Misbehaviour that no pattern explains, of one kind.
 
     Attributes:
-        connections: handshakes that were looked at.
-        occurrences: patterns found, one a connection and pattern.
+        evidence: what the connections did.
+        connections: how many.
+        examples: up to three of them, hex.
+    """
+
+    evidence: str
+    connections: int
+    examples: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The cluster as JSON can hold it."""
+        return {"evidence": self.evidence, "connections": self.connections, "examples": list(self.examples)}
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a range holds after a run, whether the run had to write it or not.
+
+    Attributes:
+        connections: handshakes of the range.
+        occurrences: patterns found, one a connection and pattern; what has no name is not counted here.
         patterns: occurrences by pattern, the most frequent first.
+        unclassified: what has no name, the most frequent first.
     """
 
     connections: int
     occurrences: int
     patterns: dict[str, int]
+    unclassified: tuple[Cluster, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
         """The result with its schema version."""
@@ -89,6 +110,7 @@ class Classification:
             "connections": self.connections,
             "occurrences": self.occurrences,
             "patterns": self.patterns,
+            "unclassified": [cluster.to_json() for cluster in self.unclassified],
         }
 
 
@@ -108,164 +130,191 @@ def classify(database: WritableStore, catalogue: Catalogue, window: Window, envi
         StoreError: when the store can't be read or written.
     """
     parameters: dict[str, Any] = {"environment": environment, **window.parameters}
-    fleet = catalogue.of_scope("fleet")
-    for pattern in fleet:
-        _write(database, occurrences_sql(pattern, CLASSIFIER_VERSION), f"pattern_type = '{pattern.name}'", parameters)
-    others = f"pattern_type NOT IN ({names_sql([pattern.name for pattern in fleet])})"
-    _write(database, classification_sql(catalogue), others, parameters)
+    days = database.rows(DAYS_SQL)
+    if days:
+        _classify(database, catalogue, window, parameters, days)
     return _summary(database, parameters)
 
 
-def _write(database: WritableStore, found: str, kind: str, parameters: dict[str, Any]) -> None:
-    """Bring the rows of some patterns in line with what was found now; ``kind`` is the condition that they meet."""
-    database.run(_insert_sql(found), parameters)
-    if not database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {kind}")[0]["n"]:  # noqa: S608 - as in classification_sql
-        return  # nothing was ever found, so nothing can be stale, and it need not be looked for again
-    stale = f"{kind} AND {_stale_sql(found)}"
-    if database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {stale}", parameters)[0]["n"]:  # noqa: S608 - as in classification_sql
-        database.run(_mark_sql(stale), parameters)
-        database.run(f"DELETE FROM {TABLE} WHERE {stale}", parameters)  # noqa: S608 - as in classification_sql
+def _classify(
+    database: WritableStore,
+    catalogue: Catalogue,
+    window: Window,
+    parameters: dict[str, Any],
+    days: list[dict[str, Any]],
+) -> None:
+    fleet = catalogue.of_scope("fleet")
+    with _scratch(database, f"{_COLUMNS} FROM {TABLE}") as scratch, _scratch(database, SUSPECTS) as suspects:
+        for pattern in fleet:
+            database.run(f"TRUNCATE TABLE {suspects}")
+            database.run(suspects_sql_into(suspects, pattern), parameters)
+            written = f"(SELECT count() FROM {TABLE} WHERE pattern_type = '{pattern.name}')"  # noqa: S608 - as in fleet
+            if not database.rows(f"SELECT count() + {written} AS n FROM {suspects}")[0]["n"]:  # noqa: S608 - as above
+                continue  # nothing can be found, and nothing that was found can be stale
+            found = occurrences_sql(pattern, CLASSIFIER_VERSION, suspects)
+            _reconcile(database, scratch, found, f"pattern_type = '{pattern.name}'", parameters)
+        others = f"pattern_type NOT IN ({names_sql([pattern.name for pattern in fleet])}) AND {WITHIN}"
+        found = classification_sql(catalogue)
+        for batch in batches(days, window):
+            _reconcile(database, scratch, found, others, {**parameters, **batch.parameters})
 
 
-def classification_sql(catalogue: Catalogue) -> str:
-    """A SELECT of every occurrence that one connection shows, with the columns of ``race_condition_patterns``.
+@contextmanager
+def _scratch(database: WritableStore, like: str) -> Iterator[str]:
+    """A table with the columns of a SELECT, so that what is needed twice is looked for once."""
+    name = f"acceptfirst.classifying_{uuid.uuid4().hex}"
+    database.run(f"CREATE TABLE {name} ENGINE = Memory AS SELECT {like} LIMIT 0")
+    try:
+        yield name
+    finally:
+        database.run(f"DROP TABLE IF EXISTS {name} SYNC")
 
-    Its parameters are ``environment``, ``since`` and ``until`` as in the named statements.
-    """
-    patterns = catalogue.of_scope("connection")
-    found = {pattern.name: _pattern_sql(pattern) for pattern in patterns}
-    occurrences = ",\n        ".join(_occurrence_sql(pattern, patterns) for pattern in patterns)
-    flags = ",\n        ".join(f"{sql} AS found_{name}" for name, sql in found.items())
-    # Filtered twice before any sentence is made: most signatures are innocent, most suspicious ones have an alibi.
-    suspicious = " OR ".join(_match_sql(match) for pattern in patterns for match in pattern.matches) or "0"
-    guilty = " OR ".join(f"found_{name}" for name in found) or "0"
-    return f"""
-SELECT connection_id, occurrence.1 AS pattern_type, toUInt16(0) AS sequence, occurrence.2 AS severity, environment,
-    service, route, last_seen AS detected_at, occurrence.4 AS evidence, occurrence.3 AS delay_helps,
-    toUInt64({CLASSIFIER_VERSION}) AS classifier_version
-FROM (
-    SELECT *, arrayJoin(arrayFilter(candidate -> candidate.5, [
-        {occurrences}
-    ])) AS occurrence
-    FROM (
-        SELECT *,
-        {flags}
-        FROM (
-            SELECT connection_id, environment, service, route, last_seen, toLowCardinality(signature) AS shape,
-                {_fields_sql()}
-            FROM {_scope_sql()}
-            WHERE {suspicious}
-        )
-        WHERE {guilty}
+
+def _reconcile(database: WritableStore, scratch: str, found: str, kind: str, parameters: dict[str, Any]) -> None:
+    """Bring the rows that meet a condition in line with what is found now."""
+    database.run(f"TRUNCATE TABLE {scratch}")
+    database.run(f"INSERT INTO {scratch} ({_COLUMNS}) {found}", parameters)
+    mine = f"SELECT {_KEY} FROM {scratch}"  # noqa: S608 - constants, and a name that we made
+    written = f"SELECT {_KEY} FROM {TABLE} WHERE {kind} AND classifier_version = {CLASSIFIER_VERSION}"  # noqa: S608 - as in classification_sql
+    database.run(
+        f"INSERT INTO {TABLE} ({_COLUMNS}) SELECT {_COLUMNS} FROM {scratch} WHERE {_KEY} NOT IN ({written})",  # noqa: S608 - as above
+        parameters,
     )
-)
-WHERE {unexplained_sql(catalogue)}"""  # noqa: S608 - made of the catalogue, quoted by _quoted; what users choose is bound as parameters
-
-
-def _scope_sql() -> str:
-    return """(
-                SELECT *, signature FROM acceptfirst.handshakes FINAL
-                WHERE first_seen >= parseDateTime64BestEffort({since:String}, 9, 'UTC')
-                    AND first_seen < parseDateTime64BestEffort({until:String}, 9, 'UTC')
-                    AND ({environment:String} = '' OR environment = {environment:String})
-            )"""
-
-
-def _fields_sql() -> str:
-    return ", ".join(f"{sql} AS known_{name}" for name, sql in FIELD_SQL.items())
-
-
-def _pattern_sql(pattern: Pattern) -> str:
-    return "(" + " OR ".join(f"({_way_sql(match)})" for match in pattern.matches) + ")"
-
-
-def _way_sql(match: Match) -> str:
-    return " AND ".join([_match_sql(match), *map(_condition_sql, match.conditions)])
-
-
-def _match_sql(match: Match) -> str:
-    return f"match(shape, {_quoted(match.signature)})"
-
-
-def _condition_sql(condition: Condition) -> str:
-    column = f"known_{condition.field}"
-    if condition.one_of:
-        # A text is never equal to a number in Python; ClickHouse would refuse the comparison.
-        kind: type = str if condition.field in TEXT_FIELDS else int
-        choices = [_literal(choice) for choice in condition.one_of if isinstance(choice, kind)]
-        comparison = f"{column} IN ({', '.join(choices)})" if choices else "0"
-    else:
-        sides = ((">=", condition.minimum), ("<=", condition.maximum))
-        comparison = " AND ".join(f"{column} {operator} {value!r}" for operator, value in sides if value is not None)
-    # IN answers 0 for NULL in some settings and NULL in others, so the unknown is asked for by name.
-    return f"if(isNull({column}), {int(condition.when_unknown)}, assumeNotNull({comparison}))"
-
-
-def _occurrence_sql(pattern: Pattern, patterns: tuple[Pattern, ...]) -> str:
-    explained_by = [f"found_{other.name}" for other in patterns if pattern.name in other.supersedes]
-    holds = " AND ".join([f"found_{pattern.name}", *(f"NOT {name}" for name in explained_by)])
-    texts = (_quoted(pattern.name), _severity_sql(pattern), _quoted(pattern.delay_helps))
-    return f"({', '.join(texts)}, {_evidence_sql(pattern)}, toBool({holds}))"
-
-
-def _severity_sql(pattern: Pattern) -> str:
-    """The pattern's, or that of the first match that holds."""
-    if not any(match.severity for match in pattern.matches):
-        return _quoted(pattern.severity)
-    ways = [f"{_way_sql(match)}, {_quoted(pattern.shown_by(match).severity)}" for match in pattern.matches]
-    return f"multiIf({', '.join(ways)}, {_quoted(pattern.severity)})"
-
-
-def _evidence_sql(pattern: Pattern) -> str:
-    """The title, the signature and the numbers that decided, as a SQL expression."""
-    parts = [_quoted(f"{pattern.title}: the connection went "), "shape"]
-    fields = dict.fromkeys(condition.field for match in pattern.matches for condition in match.conditions)
-    for name in fields:
-        before, after = FIELD_WORDS[name]
-        number = f"round(known_{name}, 1)" if name.endswith("_ms") else f"known_{name}"
-        sentence = f"concat({_quoted('; ' + before)}, toString({number}), {_quoted(after)})"
-        parts.append(f"ifNull({sentence}, '')")
-    return f"concat({', '.join(parts)}, '.')"
-
-
-def _insert_sql(found: str) -> str:
-    written = f"SELECT {_key_sql()} FROM {TABLE} WHERE classifier_version = {CLASSIFIER_VERSION}"  # noqa: S608 - constants
-    return f"INSERT INTO {TABLE} ({_COLUMNS}) SELECT {_COLUMNS} FROM ({found}) WHERE {_key_sql()} NOT IN ({written})"  # noqa: S608 - as in classification_sql
+    others = f"SELECT connection_id FROM {TABLE} WHERE {kind} AND {_KEY} NOT IN ({mine})"  # noqa: S608 - as above
+    stale = (
+        f"SELECT connection_id FROM acceptfirst.handshakes WHERE connection_id IN ({others}) "  # noqa: S608 - as above
+        f"GROUP BY connection_id HAVING {_OF_RANGE}"
+    )
+    if database.rows(f"SELECT count() AS n FROM ({stale})", parameters)[0]["n"]:  # noqa: S608 - as above
+        # A deletion knows no virtual columns; the identities say which rows they are.
+        condition = f"{kind.replace(WITHIN, '1')} AND {_KEY} NOT IN ({mine}) AND connection_id IN ({stale})"
+        database.run(_mark_sql(condition), parameters)
+        database.run(f"DELETE FROM {TABLE} WHERE {condition}", parameters)  # noqa: S608 - as above
 
 
 def _mark_sql(stale: str) -> str:
     """Have the rollup compute the minutes of rows again that are about to be deleted, and then can't say so."""
     began = "reinterpretAsUInt64(reverse(substring(connection_id, 1, 6)))"  # milliseconds
     minute = f"toDateTime(least(intDiv({began}, 60000) * 60, 4294967280), 'UTC')"
-    return f"INSERT INTO {MARKS_TABLE} (minute) SELECT DISTINCT {minute} FROM {TABLE} WHERE {stale}"  # noqa: S608 - as in classification_sql
+    return f"INSERT INTO {MARKS_TABLE} (minute) SELECT DISTINCT {minute} FROM {TABLE} WHERE {stale}"  # noqa: S608 - as above
 
 
-def _key_sql() -> str:
-    return "sipHash64(connection_id, pattern_type, sequence, evidence)"
+_OF_RANGE: Final = """min(first_seen) >= parseDateTime64BestEffort({since:String}, 9, 'UTC')
+        AND min(first_seen) < parseDateTime64BestEffort({until:String}, 9, 'UTC')
+        AND ({environment:String} = '' OR max(environment) = {environment:String})"""
+"""A condition on the rows of one connection, grouped: it is of the range that was asked for."""
 
 
-def _stale_sql(found: str) -> str:
-    """Rows of the range's connections that the present classification does not give."""
-    scope = f"SELECT connection_id FROM {_scope_sql()}"  # noqa: S608 - constants
-    return f"connection_id IN ({scope}) AND {_key_sql()} NOT IN (SELECT {_key_sql()} FROM ({found}))"  # noqa: S608 - as in classification_sql
+def classification_sql(catalogue: Catalogue) -> str:
+    """A SELECT of every occurrence that one connection shows, with the columns of ``race_condition_patterns``.
+
+    Its parameters are ``environment``, ``since`` and ``until`` as in the named statements, and those of a ``Batch``.
+    """
+    compiled = Compiled.of(catalogue)
+    patterns = compiled.patterns
+    flags = [f"{compiled.pattern_sql(pattern)} AS found_{pattern.name}" for pattern in patterns]
+    named = " OR ".join(f"found_{pattern.name}" for pattern in patterns) or "0"
+    strange = f"{compiled.strange_sql()} AND NOT {excuse_sql()} AS strange"
+    holds = [*(_holds_sql(pattern, patterns) for pattern in patterns), f"strange AND NOT ({named})"]
+    everything = (*patterns, PATTERN)
+    # Sentences are made last and only for what is found: they are most of the work.
+    return f"""
+SELECT connection_id, {_of_each([p.name for p in everything])} AS pattern_type, toUInt16(0) AS sequence,
+    {_severity_sql(compiled)} AS severity, environment, service, route, last_seen AS detected_at,
+    {_evidence_sql(everything)} AS evidence, {_of_each([p.delay_helps for p in everything])} AS delay_helps,
+    toUInt64({CLASSIFIER_VERSION}) AS classifier_version
+FROM (
+    SELECT *, arrayJoin(arrayFilter((number, held) -> held, range(1, {len(holds) + 1}), [{", ".join(holds)}])) AS number
+    FROM (
+        SELECT *, {", ".join([*flags, strange])}
+        FROM (
+            SELECT *, substring(ranked_signature, 2) AS shape, error_type AS known_error_type, {fields_sql()}
+            FROM (
+{_settled_sql(compiled)}
+            )
+        )
+        WHERE {named} OR strange
+    )
+)
+WHERE {unexplained_sql(catalogue)}"""  # noqa: S608 - made of the catalogue, quoted by quoted; what users choose is bound as parameters
+
+
+def _holds_sql(pattern: Pattern, patterns: tuple[Pattern, ...]) -> str:
+    explained_by = [f"NOT found_{other.name}" for other in patterns if pattern.name in other.supersedes]
+    return " AND ".join([f"found_{pattern.name}", *explained_by])
+
+
+def _of_each(texts: Sequence[str]) -> str:
+    """The text of the pattern that was found, by its number from 1."""
+    return f"[{', '.join(map(quoted, texts))}][number]"
+
+
+def _severity_sql(compiled: Compiled) -> str:
+    ways = [
+        f"number = {number}, {compiled.severity_sql(pattern)}"
+        for number, pattern in enumerate(compiled.patterns, start=1)
+        if any(match.severity for match in pattern.matches)
+    ]
+    usual = _of_each([pattern.severity for pattern in (*compiled.patterns, PATTERN)])
+    return f"multiIf({', '.join(ways)}, {usual})" if ways else usual
+
+
+def _evidence_sql(patterns: Sequence[Pattern]) -> str:
+    """The title, the signature, the numbers that decided and the events with their times."""
+    titles = _of_each([f"{pattern.title}: the connection went " for pattern in patterns])
+    fields = [dict.fromkeys(c.field for match in pattern.matches for c in match.conditions) for pattern in patterns]
+    names = list(FIELD_WORDS)
+    wanted = ", ".join(f"[{', '.join(str(names.index(name) + 1) for name in own)}]" for own in fields)
+    sentences = ", ".join(map(_sentence_sql, names))
+    figures = (
+        f"arrayStringConcat(arrayMap(field -> [{sentences}][field], CAST([{wanted}] AS Array(Array(UInt8)))[number]))"
+    )
+    named = f"concat({titles}, shape, {figures}, '.', {timeline_sql()})"
+    return f"if(number = {len(patterns)}, {evidence_sql()}, {named})"
+
+
+def _sentence_sql(name: str) -> str:
+    before, after = FIELD_WORDS[name]
+    number = f"round(known_{name}, 1)" if name.endswith("_ms") else f"known_{name}"
+    return f"ifNull(concat({quoted('; ' + before)}, toString({number}), {quoted(after)}), '')"
+
+
+def _settled_sql(compiled: Compiled) -> str:
+    """The connections of the range that may show something, each put together from all its rows."""
+    numbers = range(compiled.words)
+    shapes = compiled.shapes_sql("substring(ranked, 2)", INNOCENT_SIGNATURE)
+    columns = ", ".join(["groupArray(ranked)", *(f"groupArray(bits[{n + 1}])" for n in numbers)])
+    # What transform gets must not be empty; no signature begins like this.
+    padded = ", ".join(["arrayPushBack(known.1, '~')", *(f"arrayPushBack(known.{n + 2}, 0)" for n in numbers)])
+    words = [f"transform({{}}, shapes.1, shapes.{n + 2}, toUInt64(0))" for n in numbers]
+    settled = ", ".join(f"{word.format('max(h.ranked_signature)')} AS bits_{n}" for n, word in enumerate(words))
+    suspicious = compiled.suspicious_sql([word.format("ranked_signature") for word in words])
+    maxima = ", ".join(f"max(h.{name}) AS {name}" for name in _MAXIMA)
+    of_range = _OF_RANGE.replace("(first_seen", "(h.first_seen").replace("(environment", "(h.environment")
+    return f"""
+                WITH (SELECT ({columns}) FROM (
+                        SELECT ranked, {shapes} AS bits FROM (
+                            SELECT DISTINCT ranked_signature AS ranked FROM acceptfirst.handshakes
+                            WHERE {WITHIN} AND ranked_signature != ''))
+                    ) AS known, tuple({padded}) AS shapes
+                SELECT connection_id, min(h.first_seen) AS first_seen, {settled}, {maxima}
+                FROM acceptfirst.handshakes AS h
+                WHERE {WITHIN} AND connection_id IN (
+                    SELECT connection_id FROM acceptfirst.handshakes WHERE {WITHIN} AND ({suspicious}))
+                GROUP BY connection_id
+                HAVING {of_range}"""  # noqa: S608 - as in classification_sql
 
 
 def _summary(database: WritableStore, parameters: dict[str, Any]) -> Classification:
-    connections = database.rows(f"SELECT count() AS n FROM {_scope_sql()}", parameters)[0]["n"]  # noqa: S608 - constants
-    rows = database.rows(
-        f"SELECT pattern_type, count() AS n FROM {TABLE} FINAL "  # noqa: S608 - constants
-        f"WHERE connection_id IN (SELECT connection_id FROM {_scope_sql()}) "
-        "GROUP BY pattern_type ORDER BY n DESC, pattern_type",
-        parameters,
+    [totals] = database.rows(statement("classified_connections"), parameters)
+    rows = database.rows(statement("classified_patterns"), parameters)
+    patterns = {str(row["pattern_type"]): int(row["n"]) for row in rows if row["pattern_type"] != UNCLASSIFIED}
+    clusters = database.rows(statement("unclassified_clusters"), parameters) if len(patterns) < len(rows) else []
+    return Classification(
+        int(totals["connections"]),
+        sum(patterns.values()),
+        patterns,
+        tuple(
+            Cluster(str(row["evidence"]), int(row["connections"]), tuple(map(str, row["examples"]))) for row in clusters
+        ),
     )
-    patterns = {str(row["pattern_type"]): int(row["n"]) for row in rows}
-    return Classification(int(connections), sum(patterns.values()), patterns)
-
-
-def _literal(value: str | int) -> str:
-    return _quoted(value) if isinstance(value, str) else repr(value)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -80,3 +80,37 @@ def test_simulate_says_unreachable_when_nothing_serves(acceptfirst: Run) -> None
     ended = acceptfirst("simulate", *SMALL, "--url", "http://127.0.0.1:9")
     assert (ended.code, ended.err.count("\n")) == (5, 1)
     assert "nothing answers at http://127.0.0.1:9" in ended.err
+
+
+def test_simulate_replays_under_another_policy(acceptfirst: Run, store: str, tmp_path: Path) -> None:
+    """The recorded blind week under a held gate: nothing is written, and what can't be known is said."""
+    (tmp_path / "tried.toml").write_text(
+        'schema_version = 1\n[production]\nversion = "gate"\nreadiness_mode = "event"\ngate = "hold"\n'
+    )
+    ended = acceptfirst("simulate", "--policy", "tried.toml", "--store", store, "--week", "2026-W47", "--json")
+    assert ended.code == 0, ended.err
+    document = json.loads(ended.out)
+    by_route = {row["route"]: row for row in document["replay"]}
+    assert by_route["/ws/chat"]["n"] == 200
+    assert by_route["/ws/chat"]["gate"] == "hold"
+    assert by_route["/ws/chat"]["violations_most"] == 0
+    assert len(document["limits"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("nonsense", (), (2, "tried.toml")),
+        ("schema_version = 1\n[production]\ndelay_ladder_ms = [9000]\n", (), (2, "from 0 to 250")),
+        ("schema_version = 1\n", ("--week", "2020-W01"), (4, "nothing to replay")),
+        ("schema_version = 1\n", ("--environment", "production", "--environment", "stage"), (2, "one --environment")),
+    ],
+)
+def test_simulate_says_why_it_can_not_replay(
+    acceptfirst: Run, store: str, text: str, options: tuple[str, ...], expected: tuple[int, str]
+) -> None:
+    """A policy that is none, a range without handshakes: one line and a code."""
+    Path("tried.toml").write_text(text)
+    ended = acceptfirst("simulate", "--policy", "tried.toml", "--store", store, *options)
+    assert (ended.code, ended.err.count("\n")) == (expected[0], 1)
+    assert expected[1] in ended.err

@@ -118,6 +118,7 @@ def draw(climate: Climate, place: Place, started_ns: Int64, rng: np.random.Gener
     message_ms = np.where(eager, think_ms, ready_ms + NOTICED_MS + think_ms)
     close_code = rng.choice(_CODES, n, p=_CODE_SHARES)
     lives_ms = 200.0 + rng.exponential(20_000.0, n)
+    messages = np.where(rng.random(n) < _TALKS_ON, 2 + rng.poisson(6.0, n), 1)
     return Draws(
         started_ns=started_ns,
         accept_ms=0.2 + ACCEPT_MEDIAN_MS * np.exp(0.4 * rng.standard_normal(n)),
@@ -127,10 +128,10 @@ def draw(climate: Climate, place: Place, started_ns: Int64, rng: np.random.Gener
         leaves_ms=np.where(eager, plan.leave_ms * np.exp(0.5 * rng.standard_normal(n)), np.inf),
         reply_ms=0.3 + rng.exponential(2.0, n),
         lives_ms=np.where(close_code >= BROKEN_OFF, np.minimum(lives_ms, BROKEN_LIVES_MS_MAX), lives_ms),
-        talk=rng.random(n),
+        talk=rng.random(n) ** (1.0 / (2 * messages)),  # the last of so many that are spread over its life
         closes=rng.random(n) < _CLOSED_BY_APPLICATION,
         close_code=close_code,
-        messages=np.where(rng.random(n) < _TALKS_ON, 2 + rng.poisson(6.0, n), 1),
+        messages=messages,
     )
 
 

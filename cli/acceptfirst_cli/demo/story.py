@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acceptfirst.catalogue import load_catalogue
+from acceptfirst_analysis.unclassified import pattern_named
 from acceptfirst_chat.plants import BUG_ROUTES_PREFIX, CHAT_ROUTE
 from acceptfirst_chat.sessions import TIME_SCALE
 from acceptfirst_cli.demo.figures import RunFigures, percentile_ms
@@ -76,7 +77,7 @@ def _tell_causes(console: Console, outcome: Outcome) -> None:
         table.add_column(title, justify="right" if title in ("found", "planted") else "left", no_wrap=True)
     planted = outcome.before.happened.expected()
     for (route, name), found in sorted(outcome.before.stored.found.items(), key=lambda item: (-item[1], item[0])):
-        pattern = catalogue[name]
+        pattern = pattern_named(catalogue, name)
         helps = _DELAY_HELPS[pattern.delay_helps]
         table.add_row(name, str(found), str(planted.get((route, name), 0)), helps, pattern.fixed_by)
     console.print(table)

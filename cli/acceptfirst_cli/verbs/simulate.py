@@ -17,6 +17,7 @@ from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.otlp_sender import OtlpSender
 from acceptfirst_cli.progress import progress
 from acceptfirst_cli.question import Question, QuestionError
+from acceptfirst_cli.replaying import replay
 from acceptfirst_cli.source import (
     JsonOption,
     SinceOption,
@@ -25,6 +26,7 @@ from acceptfirst_cli.source import (
     UntilOption,
     UrlOption,
     WeekOption,
+    question_of,
     token_in,
 )
 from acceptfirst_cli.tables import print_json, print_table, say
@@ -49,6 +51,14 @@ DeploysOption = Annotated[
         "--deploy", help="VERSION@WHEN or VERSION@WHEN*FACTOR, which multiplies the time to ready; repeat it."
     ),
 ]
+ImpatientOption = Annotated[float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
+]
 
 
 def run(
@@ -70,22 +80,25 @@ def run(
     causes: CausesOption = None,
     episodes: Annotated[int, typer.Option(help="How often each thing happens that only many connections show.")] = 1,
     episode_causes: EpisodeCausesOption = None,
-    impatient: Annotated[
-        float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")
-    ] = 0.2,
+    impatient: ImpatientOption = 0.2,
     cold_starts: Annotated[int, typer.Option(help="How many times the service is cold, for all at that time.")] = 2,
     cold_ms: Annotated[float, typer.Option(help="What a cold start adds to the time to ready at first.")] = 400.0,
     drift: Annotated[float, typer.Option(help="Change of the time to ready a week: 0.1 is a tenth more.")] = 0.0,
     deploys: DeploysOption = None,
     users: Annotated[int, typer.Option(help="How many users; 0 where nobody is identified.")] = 0,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
-    ] = False,
+    clean: CleanOption = False,
+    policy: PolicyOption = None,
     labels: Annotated[Path | None, typer.Option(help="Write the truth about each connection here, as NDJSON.")] = None,
     token_file: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make labelled handshakes, to try analyses and policies on: into a store, or as OTLP through a collector."""
+    """Make labelled handshakes, to try analyses and policies on: into a store, or as OTLP through a collector.
+
+    With --policy it makes nothing, and replays what is recorded under another policy.
+    """
+    if policy is not None:
+        replay(policy, store, url, token_file, _question(since, until, week, environments), as_json=as_json)
+        return
     simulator = importlib.import_module("acceptfirst_analysis.simulate")
     if clean:
         faults, episodes, impatient, cold_starts = 0.0, 0, 0.0, 0
@@ -117,6 +130,12 @@ def run(
         return
     print_table(("cause", "handshakes"), list(document["causes"].items()))
     say(f"{document['connections']:,} handshakes, {document['stored']:,} of them stored (seed {seed})")
+
+
+def _question(since: str, until: str, week: str, environments: list[str] | None) -> Question:
+    if environments and len(environments) > 1:
+        raise CommandError("expected one --environment with --policy, or none for all", ExitCode.USAGE)
+    return question_of(since=since, until=until, week=week, environment=(environments or [""])[0])
 
 
 def _range(since: str, until: str, week: str) -> tuple[datetime, datetime]:

@@ -1,0 +1,97 @@
+"""Which part of the store is classified at a time, so that memory is bounded however much there is.
+
+A connection's rows lie in one partition, the day in its identity, and are sorted by it; so days, or parts of a day, can
+be worked through one after another, and nothing of a connection is ever in two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from acceptfirst_analysis.window import Window
+
+ROWS_MAX: Final = 4_000_000
+"""Rows of ``handshakes`` in a batch."""
+
+DAYS_SQL: Final = "SELECT _partition_id AS day, count() AS n FROM acceptfirst.handshakes GROUP BY day ORDER BY day"
+
+WITHIN: Final = (
+    "_partition_id IN {days:Array(String)} "
+    "AND connection_id >= toFixedString(unhex({low:String}), 16) "
+    "AND connection_id <= toFixedString(unhex({high:String}), 16)"
+)
+"""A condition on a table that is partitioned as ``handshakes`` is; its parameters are ``Batch.parameters``."""
+
+_LOWEST, _HIGHEST = "00" * 16, "ff" * 16
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some days, or a part of one.
+
+    Attributes:
+        days: names of partitions.
+        low: the first identity, hex.
+        high: the last.
+    """
+
+    days: tuple[str, ...]
+    low: str = _LOWEST
+    high: str = _HIGHEST
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What ``WITHIN`` is bound to."""
+        return {"days": list(self.days), "low": self.low, "high": self.high}
+
+
+def batches(rows: Sequence[Mapping[str, Any]], window: Window, rows_max: int = ROWS_MAX) -> list[Batch]:
+    """The batches in which connections of a range may be.
+
+    Args:
+        rows: of ``DAYS_SQL``.
+        window: connections first seen in it; an identity's day is at most one day off.
+        rows_max: of a batch.
+    """
+    made: list[Batch] = []
+    waiting: list[str] = []
+    count = 0
+    for row in rows:
+        day, n = str(row["day"]), int(row["n"])
+        if not _may_hold(day, window):
+            continue
+        if n > rows_max:
+            made += _parts_of(day, -(-n // rows_max))
+            continue
+        if count + n > rows_max:
+            made.append(Batch(tuple(waiting)))
+            waiting, count = [], 0
+        waiting.append(day)
+        count += n
+    return [*made, Batch(tuple(waiting))] if waiting else made
+
+
+def _may_hold(day: str, window: Window) -> bool:
+    try:
+        start = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return True  # a partition of another form: better looked at in vain than left out
+    return start - _DAY < window.until and start + 2 * _DAY > window.since
+
+
+def _parts_of(day: str, parts: int) -> list[Batch]:
+    """A day cut by the time in the identities; what lies outside that day goes to the first and the last."""
+    start_ms = int(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).timestamp() * 1000)
+    day_ms = int(_DAY.total_seconds() * 1000)
+    cuts = [(start_ms + day_ms * number // parts).to_bytes(6, "big").hex() for number in range(1, parts)]
+    lows = [_LOWEST, *(cut + "00" * 10 for cut in cuts)]
+    highs = [*(_before(cut + "00" * 10) for cut in cuts), _HIGHEST]
+    return [Batch((day,), low, high) for low, high in zip(lows, highs, strict=True)]
+
+
+def _before(identity: str) -> str:
+    return f"{int(identity, 16) - 1:032x}"

@@ -1,0 +1,45 @@
+-- For: the classifier; all connections of the minutes in which a herd or a fixed timer may have come back (pattern 21).
+-- Parameters: since String, until String (ISO 8601, UTC).
+-- Columns: connection_id.
+WITH
+    parseDateTime64BestEffort({since:String}, 9, 'UTC') - INTERVAL 1 DAY AS from_at,
+    parseDateTime64BestEffort({until:String}, 9, 'UTC') + INTERVAL 2 DAY AS to_at,
+    -- Five breaks of one user in five minutes: in one of two neighbouring five minutes there are three of them.
+    restless AS (
+        SELECT user_hash, intDiv(toUnixTimestamp(last_seen), 300) * 5 AS minute
+        FROM acceptfirst.handshakes
+        WHERE first_seen >= from_at AND first_seen < to_at
+            AND close_code IN (1005, 1006, 1011, 1012) AND user_hash != ''
+        GROUP BY user_hash, minute
+        HAVING count() >= 3
+    ),
+    -- Seconds in which far more came than usual, where anything like a burst of breaks was seen at all.
+    crowds AS (
+        SELECT intDiv(second, 60) AS minute
+        FROM (
+            SELECT service, second, begun, sum(begun) OVER (PARTITION BY service ORDER BY second
+                RANGE BETWEEN 360 PRECEDING AND 61 PRECEDING) AS begun_before
+            FROM (
+                SELECT service, toUnixTimestamp(first_seen) AS second, count() AS begun
+                FROM acceptfirst.handshakes
+                WHERE first_seen >= from_at AND first_seen < to_at AND toUnixTimestamp64Nano(pending_at) != 0
+                    AND (SELECT max(broken) FROM (
+                        SELECT count() AS broken FROM acceptfirst.handshakes
+                        WHERE first_seen >= from_at AND first_seen < to_at AND close_code IN (1005, 1006, 1011, 1012)
+                        GROUP BY service, toUnixTimestamp(last_seen))) >= 10
+                GROUP BY service, second
+            )
+        )
+        -- A third of what is asked for below: rows are counted here, not connections.
+        WHERE begun >= 20 AND begun * 60 * 3 >= begun_before
+    ),
+    -- The pattern looks six minutes back; a timer's six connections lie within ten.
+    (SELECT groupBitmapState(toUInt32(minute + distance - 12))
+        FROM (SELECT minute FROM restless UNION ALL SELECT minute FROM crowds)
+        ARRAY JOIN range(0, 20) AS distance) AS minutes
+SELECT connection_id
+FROM acceptfirst.handshakes
+WHERE first_seen >= from_at AND first_seen < to_at AND (
+    bitmapContains(minutes, toUInt32(intDiv(toUnixTimestamp(first_seen), 60)))
+    OR (close_code IN (1005, 1006, 1011, 1012)
+        AND bitmapContains(minutes, toUInt32(intDiv(toUnixTimestamp(last_seen), 60)))))
