@@ -52,6 +52,15 @@ DeploysOption = Annotated[
     ),
 ]
 
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
+]
+ImpatientOption = Annotated[float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
+]
+
 
 def run(
     *,
@@ -72,21 +81,14 @@ def run(
     causes: CausesOption = None,
     episodes: Annotated[int, typer.Option(help="How often each thing happens that only many connections show.")] = 1,
     episode_causes: EpisodeCausesOption = None,
-    impatient: Annotated[
-        float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")
-    ] = 0.2,
+    impatient: ImpatientOption = 0.2,
     cold_starts: Annotated[int, typer.Option(help="How many times the service is cold, for all at that time.")] = 2,
     cold_ms: Annotated[float, typer.Option(help="What a cold start adds to the time to ready at first.")] = 400.0,
     drift: Annotated[float, typer.Option(help="Change of the time to ready a week: 0.1 is a tenth more.")] = 0.0,
     deploys: DeploysOption = None,
     users: Annotated[int, typer.Option(help="How many users; 0 where nobody is identified.")] = 0,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
-    ] = False,
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
-    ] = None,
+    clean: CleanOption = False,
+    policy: PolicyOption = None,
     labels: Annotated[Path | None, typer.Option(help="Write the truth about each connection here, as NDJSON.")] = None,
     token_file: TokenOption = None,
     as_json: JsonOption = False,
@@ -99,10 +101,9 @@ def run(
         replay(policy, store, url, token_file, _question(since, until, week, environments), as_json=as_json)
         return
     simulator = importlib.import_module("acceptfirst_analysis.simulate")
-    if clean:
-        faults, episodes, impatient, cold_starts = 0.0, 0, 0.0, 0
     start, end = _range(since, until, week)
     usual = partial(simulator.place, mode=readiness, gate=gate, sample_rate=sample_rate)
+    troubles = {"faults": faults, "episodes": episodes, "impatient": impatient, "cold_starts": cold_starts}
     try:
         plan = simulator.Plan(
             connections=connections,
@@ -110,12 +111,9 @@ def run(
             until=end,
             seed=seed,
             places=tuple(_place(simulator, text, usual, service, route) for text in environments or ["production"]),
-            faults=faults,
             causes=tuple(causes or ()),
-            episodes=episodes,
             fleet_causes=tuple(episode_causes or ()),
-            impatient=impatient,
-            cold_starts=cold_starts,
+            **(dict.fromkeys(troubles, 0) if clean else troubles),
             cold_ms=cold_ms,
             drift=drift,
             deploys=tuple(_deploy(simulator, text, start, end) for text in deploys or ()),
