@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench endurance soak dashboards docs screenshots servers pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics endurance soak dashboards docs screenshots servers pythons clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 # pip older than 25.1 does not know dependency groups; the version of pip is pinned like all else.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -42,12 +42,17 @@ bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/bench_instrumentation.py --write docs/benchmarks.md
 	$(BIN)/python benchmarks/bench_memory.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/bench_collector.py --write docs/benchmarks-collector.md
+
+bench-statistics: $(INSTALLED) ## whether the statistics keep their word, on known truth (seeded, five minutes)
+	$(BIN)/python benchmarks/bench_statistics.py --write docs/statistics.md
 
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
 
 endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away in every way, count what was lost
 	$(BIN)/python benchmarks/endurance.py
+	$(BIN)/python benchmarks/endurance_hostile.py
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md

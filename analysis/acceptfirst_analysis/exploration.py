@@ -52,8 +52,8 @@ def share_upper(arms: Sequence[Arm], delay_ms: float, confidence: float) -> floa
     """Upper bound of the share for which a delay is too short, from the arms at or below it.
 
     A longer delay is too short for no more handshakes than a shorter one, so each arm below bounds it too, and so do
-    several of them together: the least of Clopper and Pearson's bounds over the pools that end at the longest arm, each
-    at a level that is divided by their number (Bonferroni).
+    several of them together: the least of Clopper and Pearson's bounds over the pools that end at the longest arm. Half
+    of the error goes to that arm alone, which mostly knows best, the rest is shared by the others (Bonferroni).
 
     Args:
         arms: in any order.
@@ -66,25 +66,33 @@ def share_upper(arms: Sequence[Arm], delay_ms: float, confidence: float) -> floa
     below = sorted((arm for arm in arms if arm.delay_ms <= delay_ms and arm.n), key=lambda arm: -arm.delay_ms)
     if not below:
         return 1.0
-    level = 1.0 - (1.0 - confidence) / len(below)
+    others = len(below) - 1
+    error = 1.0 - confidence
     events, n, least = 0, 0, 1.0
-    for arm in below:
+    for position, arm in enumerate(below):
         events, n = events + arm.events, n + arm.n
-        least = min(least, _upper(events, n, level))
+        own = error if not others else error / 2 if not position else error / 2 / others
+        least = min(least, _upper(events, n, 1.0 - own))
     return least
 
 
 def shortest_safe(arms: Sequence[Arm], slo: float, confidence: float) -> float | None:
     """The shortest delay of the grid that is shown to keep the objective; ``None`` where none is.
 
+    From the longest downwards, and no further than to the first that is not shown: in a fixed order the error of all
+    claims together is that of one.
+
     Args:
         arms: in any order.
         slo: share of handshakes for which it may be too short.
-        confidence: of all the claims together: it is divided by the number of arms once more.
+        confidence: of all the claims together.
     """
-    level = 1.0 - (1.0 - confidence) / max(len(arms), 1)
-    safe = [arm.delay_ms for arm in arms if share_upper(arms, arm.delay_ms, level) <= slo]
-    return min(safe, default=None)
+    safe_ms = None
+    for arm in sorted(arms, key=lambda arm: -arm.delay_ms):
+        if share_upper(arms, arm.delay_ms, confidence) > slo:
+            break
+        safe_ms = arm.delay_ms
+    return safe_ms
 
 
 def next_trial(arms: Sequence[Arm], slo: float, confidence: float, *, floor_ms: float = 1.0) -> Trial | None:

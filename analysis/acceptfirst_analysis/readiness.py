@@ -54,6 +54,8 @@ class ReadinessTimes:
     @cached_property
     def worst_case_ms(self) -> Milliseconds:
         """Ascending; a handshake that never became ready counts as ``inf``, above every delay."""
+        if not self.n_missing:
+            return self.ready_ms
         return np.concatenate([self.ready_ms, np.full(self.n_missing, np.inf)])
 
     def exceedances_certain(self, delay_ms: float) -> int:

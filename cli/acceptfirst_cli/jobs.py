@@ -35,8 +35,9 @@ from acceptfirst_cli.page.mount import mount_page
 from acceptfirst_cli.question import FORMATS, Question, QuestionError
 from acceptfirst_cli.timetable import START_DELAY_SECONDS, Timetable
 from acceptfirst_cli.worker_process import WorkerFailedError, WorkerProcess
-from acceptfirst_collector.api import Filters
+from acceptfirst_collector.api import ListPage
 from acceptfirst_collector.otlp.refusal import RefusedError
+from acceptfirst_collector.paging import page_of
 from acceptfirst_collector.services import Services
 from acceptfirst_store.results import to_json
 
@@ -265,10 +266,12 @@ def result_routes(jobs: Jobs, services: Services) -> APIRouter:
     router = APIRouter(prefix="/api/v1")
 
     @router.get("/recommendations")
-    def recommendations(filters: Annotated[Filters, Query()]) -> dict[str, Any]:
+    def recommendations(page: Annotated[ListPage, Query()]) -> dict[str, Any]:
         """The latest recommendation of each question."""
-        rows = services.database.statement_rows("recommendations_latest", filters.parameters())
-        return {"schema_version": SCHEMA_VERSION, "recommendations": [_recommendation(row) for row in rows]}
+        rows = services.database.statement_rows("recommendations_latest", page.parameters())
+        shown, next_cursor = page_of(rows, _recommendation_key, page.limit, page.cursor)
+        found = [_recommendation(row) for row in shown]
+        return {"schema_version": SCHEMA_VERSION, "recommendations": found, "next_cursor": next_cursor}
 
     @router.get("/reports/weekly")
     def weekly(asked: Annotated[WeeklyReport, Query()]) -> Response:
@@ -283,6 +286,11 @@ def result_routes(jobs: Jobs, services: Services) -> APIRouter:
         return report_file(text, MEDIA_TYPES[question.format])
 
     return router
+
+
+def _recommendation_key(row: Mapping[str, Any]) -> list[Any]:
+    """As the statement sorts: what is to be done in the code comes behind what a policy can do."""
+    return [*(str(row[key]) for key in ("environment", "service", "route")), row["verdict"] == "code_fix"]
 
 
 def _kept_reports(shelf: ReportShelf, environment: str) -> dict[str, Any]:

@@ -7,33 +7,58 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from acceptfirst_collector.errors_http import SCHEMA_VERSION
 from acceptfirst_collector.otlp.refusal import RefusedError
+from acceptfirst_collector.paging import page_of
 from acceptfirst_collector.services import Services
 from acceptfirst_store.database import Database
 from acceptfirst_store.results import StatementResult, to_json
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
+_AGE = re.compile(r"(\d{1,12})([smhdw])")
+_AGE_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _CONNECTION_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 Parameters = Annotated[dict[str, Any], Body(embed=True)]
 
 
+def _from_age(value: Any) -> Any:
+    """Turn an age into the time that it means; anything else is left to whoever reads times."""
+    found = _AGE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return value
+    try:
+        return dt.datetime.now(dt.UTC) - dt.timedelta(seconds=int(found[1]) * _AGE_SECONDS[found[2]])
+    except OverflowError as error:
+        raise ValueError("expected an age that the calendar can hold") from error
+
+
+Instant = Annotated[dt.datetime, BeforeValidator(_from_age)]
+
+
 class Filters(BaseModel):
-    """What most reads can be narrowed by; times are ISO 8601, UTC if no zone is given, `until` is excluded."""
+    """What most reads can be narrowed by; `until` is excluded.
+
+    Times are ISO 8601, UTC if no zone is given, or ages: `90s`, `30m`, `24h`, `7d`, `2w`.
+    """
 
     environment: str = Field("", max_length=256)
     service: str = Field("", max_length=256)
     route: str = Field("", max_length=256)
-    since: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    until: dt.datetime = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+    since: Instant = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    until: Instant = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 
     def parameters(self) -> dict[str, Any]:
         """Return them as the named statements take them."""
-        return {**self.model_dump(), "since": _in_utc(self.since), "until": _in_utc(self.until)}
+        names = ("environment", "service", "route")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "since": _in_utc(self.since),
+            "until": _in_utc(self.until),
+        }
 
 
 class Page(Filters):
@@ -43,16 +68,24 @@ class Page(Filters):
     cursor: str = Field("", pattern=r"^([0-9a-fA-F]{32})?$")
 
 
+class ListPage(Filters):
+    """Filters, and which page of a list that is not of connections."""
+
+    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
+    cursor: str = Field("", max_length=4096)
+
+
 def reading_routes(services: Services) -> APIRouter:
     """Make the routes; they are plain functions, so the framework runs them in threads and the loop stays free."""
     router = APIRouter(prefix="/api/v1")
     _add_handshakes(router, services.database)
 
     @router.get("/patterns")
-    def patterns(filters: Annotated[Filters, Query()]) -> dict[str, Any]:
-        """Count the classified patterns by what they are and where they occur."""
-        result = services.database.statement_result("patterns_summary", filters.parameters())
-        return {"schema_version": SCHEMA_VERSION, "patterns": _json_rows(result)}
+    def patterns(page: Annotated[ListPage, Query()]) -> dict[str, Any]:
+        """Count the classified patterns by what they are and where they occur, the most frequent first."""
+        rows = _json_rows(services.database.statement_result("patterns_summary", page.parameters()))
+        shown, next_cursor = page_of(rows, _pattern_key, page.limit, page.cursor)
+        return {"schema_version": SCHEMA_VERSION, "patterns": shown, "next_cursor": next_cursor}
 
     @router.post("/statements/{name}")
     def statement(name: str, parameters: Parameters) -> dict[str, Any]:
@@ -86,6 +119,10 @@ def _add_handshakes(router: APIRouter, database: Database) -> None:
             raise RefusedError(404, f"no connection {connection_id} is stored")
         transitions = _json_rows(database.statement_result("transitions_by_id", parameters))
         return {"schema_version": SCHEMA_VERSION, "handshake": rows[0], "transitions": transitions}
+
+
+def _pattern_key(row: dict[str, Any]) -> list[Any]:
+    return [-row["occurrences"], *(row[key] for key in ("pattern_type", "environment", "service", "route"))]
 
 
 def _json_rows(result: StatementResult) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ from acceptfirst_store.address import StoreAddress
 REQUEST_BYTES_MAX = 64 << 20
 #: 32,000-span blocks cost the store half the CPU a span of 8,000-span ones.
 BATCH_BYTES_MAX = 16 << 20
-LINGER_SECONDS = 0.2
+#: What came in can be asked for within a second: half of it is for the insert.
+LINGER_SECONDS = 0.5
 DRAIN_SECONDS_MAX = 6.0
 HTTP_PORT = 4318
 READS_MAX = 16

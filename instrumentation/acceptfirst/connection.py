@@ -147,14 +147,17 @@ class Connection(Record):
 
     def spoke(self, letter: str) -> None:
         """Write a message down, R or S: its letter where the run of messages does not hold it yet."""
-        if letter not in self.run:
-            self.run = RUNS[self.run + letter]
-            # Shared by all that have the same: distinct signatures are few, connections are many.
-            self.signature = intern(lengthened(self.signature, letter))
-        self._innocent = None
-        self.unspoken = len(self.run) < BOTH_WAYS
-        if letter not in self.moments:
-            self.moments[letter] = self.clock_ns + self.last_frame_monotonic_ns
+        try:  # not by the decorator: the first message each way comes here from the wire
+            if letter not in self.run:
+                self.run = RUNS[self.run + letter]
+                # Shared by all that have the same: distinct signatures are few, connections are many.
+                self.signature = intern(lengthened(self.signature, letter))
+            self._innocent = None
+            self.unspoken = len(self.run) < BOTH_WAYS
+            if letter not in self.moments:
+                self.moments[letter] = self.clock_ns + self.last_frame_monotonic_ns
+        except Exception as error:  # noqa: BLE001 - ours must never reach the application
+            record_failure("Connection.spoke", error)
 
     def _message_before_ready(self) -> None:
         if self.admitted and any(acts_for(asyncio.current_task(), principal) for principal in self.admitted):

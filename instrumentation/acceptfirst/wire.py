@@ -77,7 +77,7 @@ class Wire:
             connection.messages_received += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
             if connection.unspoken:
-                self._spoke("R")
+                connection.spoke("R")
         else:
             self._received(message)
         return message
@@ -102,7 +102,7 @@ class Wire:
             connection.messages_sent += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
             if connection.unspoken:
-                self._spoke("S")
+                connection.spoke("S")
         else:
             self._sent(kind, message)
 
@@ -124,12 +124,6 @@ class Wire:
                 self._settle()
         except Exception as error:  # noqa: BLE001 - as above
             record_failure("Connection.received", error)
-
-    def _spoke(self, letter: str) -> None:
-        try:
-            self._connection.spoke(letter)
-        except Exception as error:  # noqa: BLE001 - as above
-            record_failure("Connection.spoke", error)
 
     def _sent(self, kind: str, message: Message) -> None:
         try:

@@ -1,7 +1,8 @@
-"""An open store: one client that reads and one that writes, on chDB or on a ClickHouse server alike.
+"""An open store: clients that read and one that writes, on chDB or on a ClickHouse server alike.
 
 Each client is serialised by its driver, and a read behind an insert waits for it (270 ms measured, against 2 ms on a
-client of its own); hence two, and `sibling()` for whoever works beside them. Nothing here ever says USE: every
+client of its own), as does a quick read behind a long one; hence one that writes, as many that read as are needed at
+once, up to a few, and `sibling()` for whoever works beside them. Nothing here ever says USE: every
 statement names its database, since a handle's current database is one more thing that can be wrong.
 """
 
@@ -20,6 +21,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from acceptfirst_store.address import DATABASE, StoreAddress
 from acceptfirst_store.errors import StoreUnreachable
 from acceptfirst_store.lock import StoreLock
+from acceptfirst_store.readers import ReaderPool
 from acceptfirst_store.refusals import as_store_error
 from acceptfirst_store.requests import REQUEST_TABLE, request_settings
 from acceptfirst_store.results import StatementResult, result_from
@@ -63,11 +65,11 @@ class Database:
         self._lock = lock
         self._closing = threading.Lock()
         self._closed = False
-        self._reader = _connect(address, READ_SECONDS_MAX, READ_MEMORY_BYTES_MAX)
+        self._readers = ReaderPool(lambda: _connect(address, READ_SECONDS_MAX, READ_MEMORY_BYTES_MAX))
         try:
             self._writer = _connect(address, WRITE_SECONDS_MAX, WRITE_MEMORY_BYTES_MAX)
         except Exception:
-            self._reader.close()
+            self._readers.close()
             raise
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
@@ -87,8 +89,8 @@ class Database:
 
     def result(self, sql: str, parameters: Parameters | None = None) -> StatementResult:
         """Read rows with the types of their columns; arguments and errors as in `rows`."""
-        with _errors_of("read"):
-            return result_from(self._reader.query(sql, parameters=dict(parameters or {})))
+        with _errors_of("read"), self._readers.borrowed() as reader:
+            return result_from(reader.query(sql, parameters=dict(parameters or {})))
 
     def statement_rows(self, name: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """Run a named statement; see `acceptfirst_store.statements`."""
@@ -105,8 +107,8 @@ class Database:
 
     def may(self, right: str) -> bool:
         """Say whether this user has a right, such as `CREATE TABLE`, on the whole database; errors as in `rows`."""
-        with _errors_of("read"):
-            return str(self._reader.command(f"CHECK GRANT {right} ON {DATABASE}.*")) == "1"
+        with _errors_of("read"), self._readers.borrowed() as reader:
+            return str(reader.command(f"CHECK GRANT {right} ON {DATABASE}.*")) == "1"
 
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the keys of the first.
@@ -174,7 +176,7 @@ class Database:
                 return
             self._closed = True
         self._writer.close()
-        self._reader.close()
+        self._readers.close()
         if self._lock is not None:
             self._lock.release()
 

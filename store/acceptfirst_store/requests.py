@@ -25,6 +25,8 @@ def request_settings(token: str, *, embedded: bool) -> dict[str, Any]:
         **(_schema_as_file() if embedded else _schema_as_text()),
         "input_format_protobuf_oneof_presence": 1,
         "async_insert": 0,
+        # Each insert is analysed anew; compiling what it does takes longer than it saves.
+        "compile_expressions": 0,
         "deduplicate_blocks_in_dependent_materialized_views": 1,
         "insert_deduplication_token": token,
     }

@@ -10,7 +10,8 @@ import hashlib
 import html.parser
 import json
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from acceptfirst_analysis.report.render import (
 from acceptfirst_analysis.window import Window, window_between
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 HOSTILE = '/ws/"><script>alert(1)</script>|`*</details>'
 STYLE = Path(acceptfirst_analysis.report.__file__).parent / "templates" / "base.css"
 VOID = {"meta", "br"}
@@ -83,6 +85,28 @@ def parse(text: str) -> Page:
     page.close()
     assert page.open == []
     return page
+
+
+@pytest.fixture
+def make_alert(database: Any) -> Iterator[Callable[..., None]]:
+    """Writes an episode of an alert; the table is empty again afterwards."""
+
+    def make(**own: Any) -> None:
+        row = {
+            "fingerprint": f"{own['active_since']}",
+            "rule": "AF-05",
+            "alertname": "HandshakeStuck",
+            "severity": "critical",
+            "environment": "production",
+            "fired_at": NEVER,
+            "resolved_at": NEVER,
+            "last_active_at": own["active_since"],
+            "updated_at": own["active_since"],
+        }
+        database.insert_rows("alert_states", [{**row, **own}])
+
+    yield make
+    database.run("TRUNCATE TABLE acceptfirst.alert_states")
 
 
 @pytest.fixture
@@ -412,3 +436,29 @@ def test_report_says_what_its_figures_rest_on(report: Report) -> None:
     quality = dict(report.quality)
     assert quality["hours in which a handshake began"] == "1 of 168"
     assert quality["of these drawn by the sampling (only they count in rates and bounds)"] == "431, each for 1 at most"
+
+
+def test_report_tells_what_it_meant_for_users(report: Report) -> None:
+    """The week, and the seconds that the last change saved, in the forms that people read."""
+    (week,) = report.value["weeks"]
+    assert (week["week"], week["handshakes"]) == ("2026-W47", 431.0)
+    assert "114 s of users' time saved over 200 connections" in render_html(report)
+    assert "Connections hit" in render_markdown(report)
+
+
+def test_report_counts_alerts_and_how_long_they_lasted(
+    handshakes: Any, catalogue: Catalogue, window: Window, make_alert: Any
+) -> None:
+    """Two episodes that are over, one that is not, and one that never fired."""
+    handshakes.add()
+    handshakes.write()
+    fired = window.since + timedelta(hours=1)
+    for hour, lasted_minutes in ((1, 10), (2, 20)):
+        at = window.since + timedelta(hours=hour)
+        make_alert(state="resolved", active_since=at, fired_at=at, resolved_at=at + timedelta(minutes=lasted_minutes))
+    make_alert(state="firing", active_since=fired + timedelta(hours=5), fired_at=fired + timedelta(hours=5))
+    make_alert(state="pending", active_since=fired + timedelta(hours=6))
+    report = gather(handshakes.database, catalogue, window, now=NOW)
+    (alert,) = report.alerts
+    assert (alert.fired, alert.firing, alert.mean_s) == (3, 1, 900.0)
+    assert "3, 1 still firing" in render_html(report)

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
+from acceptfirst_cli.duties import DutySettings, duties_of
 from acceptfirst_cli.errors import CommandError
+from acceptfirst_cli.kept_reports import ReportShelf
 from acceptfirst_cli.mail import MailSettings, mail_settings, send
 
 Run = Callable[..., Any]
@@ -284,3 +286,45 @@ def test_password_comes_from_a_file(tmp_path: Path) -> None:
     assert (settings.port, settings.user, settings.password) == (465, "me", "hunter2")
     assert settings.recipients == ("d@e.f", "g@h.i")
     assert "hunter2" not in repr(settings)
+
+
+@dataclass
+class WeekOfJobs:
+    """Jobs and their host at once, with a week that holds handshakes: makes a report by keeping the given mail."""
+
+    reports: Path
+    mail: str
+    made: int = 0
+
+    @property
+    def database(self) -> WeekOfJobs:
+        """Itself: the only thing that is asked of it is whether there are handshakes."""
+        return self
+
+    def statement_rows(self, name: str, parameters: Any) -> list[dict[str, Any]]:
+        """There are."""
+        return [{"name": name, **parameters}]
+
+    def report(self, question: Any, *, wait: bool = False) -> dict[str, Any]:
+        """Make it, and keep it."""
+        assert wait
+        self.made += 1
+        ReportShelf(self.reports).keep(question.week, "", {"email": self.mail})
+        return {}
+
+
+def test_week_is_sent_again_but_not_made_again_when_the_mail_failed(
+    made: EmailMessage, mail_server: MailServer, tmp_path: Path
+) -> None:
+    """Until the server takes it; then it went once."""
+    week: Any = WeekOfJobs(tmp_path, made.as_string())
+    duty = duties_of(week, week, DutySettings(mail=mail_server.settings()))[-1]
+    assert duty.name == "report"
+    mail_server.inbox.answer = "451 later"
+    with pytest.raises(CommandError, match="451"):
+        duty.run(lambda _: None)
+    mail_server.inbox.answer = "250 OK"
+    result = duty.run(lambda _: None)
+    assert result is not None
+    assert "sent to b@example.com" in result["message"]
+    assert (week.made, len(mail_server.inbox.kept)) == (1, 1)

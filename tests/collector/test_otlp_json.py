@@ -81,12 +81,30 @@ def test_request_without_spans_is_a_request(body: bytes) -> None:
         (body_of(SPAN | {"kind": "SPAN_KIND_SERVER"}), "expected kind to be a number"),
         (body_of(SPAN | {"status": {"code": "STATUS_CODE_OK"}}), "expected status.code to be a number"),
         (body_of(SPAN | {"traceId": "W47/95gDgQPSabYzgT/GDA=="}), "expected traceId to be 32 hex digits"),
+        (
+            body_of(SPAN | {"trace_id": "5b8efff798038103d269b633813fc60c"}),
+            "names in lowerCamelCase, but got 'trace_id'",
+        ),
+        (b'{"resource_spans": []}', "names in lowerCamelCase, but got 'resource_spans'"),
         (body_of(SPAN | {"spanId": 7}), "expected spanId to be 16 hex digits"),
         (body_of(SPAN | {"startTimeUnixNano": "-1"}), "expected OTLP JSON, but:"),
         (b'{"resourceSpans": ' + b"[" * 100_000, "expected OTLP JSON, but:"),
         (b"\xff\xfe\x00", "expected OTLP JSON, but:"),
     ],
-    ids=["nothing", "list", "number", "kind", "status", "base64", "id", "negative", "deep", "bytes"],
+    ids=[
+        "nothing",
+        "list",
+        "number",
+        "kind",
+        "status",
+        "base64",
+        "snake",
+        "snake_envelope",
+        "id",
+        "negative",
+        "deep",
+        "bytes",
+    ],
 )
 def test_body_that_is_no_request_is_refused_with_what_is_wrong(body: bytes, message: str) -> None:
     """400, never a traceback."""

@@ -89,6 +89,14 @@ def test_serve_pages_through_handshakes_with_filters(serve: Any) -> None:
     assert seen == sorted(ids, reverse=True)
 
 
+@pytest.mark.parametrize(("since", "count"), [("1h", 1), ("2w", 1), ("0s", 0)])
+def test_serve_takes_an_age_for_a_time(serve: Any, since: str, count: int) -> None:
+    """As the command line does."""
+    _handshake(serve, _export(serve.url, f"/age-{since}"))
+    answer = httpx.get(f"{serve.url}/api/v1/handshakes", params={"route": f"/age-{since}", "since": since})
+    assert len(answer.json()["handshakes"]) == count
+
+
 @pytest.mark.parametrize(
     ("query", "what"),
     [
@@ -96,6 +104,7 @@ def test_serve_pages_through_handshakes_with_filters(serve: Any) -> None:
         ("limit=x", "limit"),
         ("cursor=zz", "cursor"),
         ("since=yesterday", "since"),
+        ("until=999999999999w", "until"),
         ("route=" + "x" * 300, "route"),
     ],
 )
@@ -114,7 +123,11 @@ def test_serve_answers_404_when_a_connection_is_unknown(serve: Any) -> None:
 
 def test_serve_lists_no_patterns_when_nothing_was_classified(serve: Any) -> None:
     """An empty list, not an error."""
-    assert httpx.get(f"{serve.url}/api/v1/patterns").json() == {"schema_version": 1, "patterns": []}
+    assert httpx.get(f"{serve.url}/api/v1/patterns").json() == {
+        "schema_version": 1,
+        "patterns": [],
+        "next_cursor": None,
+    }
 
 
 def test_remote_store_returns_the_types_of_the_store(serve: Any) -> None:

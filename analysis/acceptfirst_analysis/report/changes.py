@@ -1,24 +1,15 @@
-"""What to change, ready to paste, and whether what was changed has worked."""
+"""What to change, ready to paste."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import Any
-
-import numpy as np
-from scipy.stats import fisher_exact
+from collections.abc import Sequence
 
 from acceptfirst.policy import dump_policy_file
-from acceptfirst_analysis.bounds import rate
 from acceptfirst_analysis.proposal import propose
-from acceptfirst_analysis.readiness import tells_readiness
 from acceptfirst_analysis.recommendation import Recommendation, Settings
-from acceptfirst_analysis.report.model import Change, Comparison, Effect
-from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, delay_text, goal, interval, setting_in_force
+from acceptfirst_analysis.report.model import Change
+from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, delay_text, goal, setting_in_force
 from acceptfirst_analysis.units import count, milliseconds, per_cent
-
-Row = Mapping[str, Any]
 
 
 def changes_of(recommendations: Sequence[Recommendation], settings: Settings) -> tuple[Change, ...]:
@@ -71,67 +62,8 @@ def _why_not_more(row: Recommendation, settings: Settings) -> str:
             f"{milliseconds(settings.delay_ms_max)}."
         )
     if row.verdict == "poll":
-        return "Asking oftener finds readiness sooner by less than the interval, and costs a check each time."
+        return "Asking oftener finds readiness sooner by less than the and costs a check each time."
     return (
         f"Every further millisecond is waited by all {count(row.n)} connections, and the bound already keeps "
         f"{per_cent(settings.slo)}. Less would not."
     )
-
-
-def compare(rows: Sequence[Row], settings: Settings) -> tuple[Comparison, ...]:
-    """Each stratum whose setting changed in the range: the latest one against the one before it, the clearest first.
-
-    A new version of the policy that leaves a route's setting as it was is no change of that route.
-
-    Args:
-        rows: of the statement ``readiness_times``, one a stratum and policy version.
-        settings: for the confidence of the test.
-    """
-    found = []
-    for _, group in groupby(rows, key=lambda row: (row["environment"], row["service"], row["route"])):
-        told = [row for row in group if int(row["n"]) and tells_readiness(row)]
-        told.sort(key=lambda row: str(row["last_seen"]))
-        earlier = [row for row in told if _setting(row) != _setting(told[-1])]
-        if earlier:
-            found.append(_comparison(earlier[-1], told[-1], settings))
-    return tuple(sorted(found, key=lambda comparison: comparison.p_value))
-
-
-def _setting(row: Row) -> tuple[object, ...]:
-    return row["readiness_mode"], row["gate"], row["delay_applied_ms"]
-
-
-def _comparison(before: Row, after: Row, settings: Settings) -> Comparison:
-    pairs = [(int(row["n_violations"]), int(row["n"])) for row in (before, after)]
-    table = np.array([[events, n - events] for events, n in pairs])
-    p_value = float(fisher_exact(table).pvalue)
-    texts = [_share(events, n, settings) for events, n in pairs]
-    return Comparison(
-        environment=str(after["environment"]),
-        service=str(after["service"]),
-        route=str(after["route"]),
-        before_version=_version(before),
-        after_version=_version(after),
-        before=pairs[0],
-        after=pairs[1],
-        before_text=texts[0],
-        after_text=texts[1],
-        effect=_effect_of(pairs, p_value, settings),
-        p_value=p_value,
-    )
-
-
-def _effect_of(pairs: Sequence[tuple[int, int]], p_value: float, settings: Settings) -> Effect:
-    if p_value > 1 - settings.confidence:
-        return "no evidence"
-    (events_before, n_before), (events_after, n_after) = pairs
-    return "worked" if events_after * n_before < events_before * n_after else "worse"
-
-
-def _share(events: int, n: int, settings: Settings) -> str:
-    shown = rate(events, n, 1 - (1 - settings.confidence) / 2)
-    return f"{per_cent(shown.share)} ({interval(shown)}, n = {count(n)})"
-
-
-def _version(row: Row) -> str:
-    return f"{row['policy_version'] or 'unknown'} ({row['readiness_mode']}, {row['gate']})"

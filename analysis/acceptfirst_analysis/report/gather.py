@@ -17,7 +17,7 @@ from acceptfirst_analysis.bounds import Rate, rate
 from acceptfirst_analysis.readiness import Stratum, StratumKey, strata_of
 from acceptfirst_analysis.recommend import StatementReader, needs_code, recommend
 from acceptfirst_analysis.recommendation import Recommendation, Settings
-from acceptfirst_analysis.report.changes import changes_of, compare
+from acceptfirst_analysis.report.changes import changes_of
 from acceptfirst_analysis.report.model import (
     Comparison,
     Distribution,
@@ -28,6 +28,7 @@ from acceptfirst_analysis.report.model import (
     Timeline,
 )
 from acceptfirst_analysis.report.phrases import interval, verdict_sentence
+from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, value_document
 from acceptfirst_analysis.unclassified import pattern_named
 from acceptfirst_analysis.units import count, milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
@@ -82,7 +83,7 @@ def gather(
     strata = strata_of(settings_rows)
     patterns = _patterns(reader, counts, summaries, catalogue)
     changes = changes_of(recommendations, settings)
-    comparisons = compare(settings_rows, settings)
+    comparisons = comparisons_of(reader, window, environment, settings)
     return Report(
         title=_title(window, environment),
         generated_at=now.isoformat(timespec="seconds"),
@@ -101,6 +102,8 @@ def gather(
         distributions=_distributions(strata, recommendations),
         recommendations=tuple(recommendations),
         quality=_quality(reader.statement_rows("handshake_quality", parameters)[0], summaries, strata, window),
+        alerts=alerts_fired(reader, window, environment),
+        value=value_document(reader, window, environment, settings),
         settings={"slo": settings.slo, "confidence": settings.confidence, "lambda_ms": settings.lambda_ms},
     )
 

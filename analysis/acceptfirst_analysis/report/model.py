@@ -11,7 +11,7 @@ from acceptfirst_analysis.recommendation import Recommendation
 SCHEMA_VERSION: Final = 1
 
 Status = Literal["change", "fix", "fine", "unknown"]
-Effect = Literal["worked", "no evidence", "worse"]
+Effect = Literal["worked", "kept", "no evidence", "worse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,9 @@ class Comparison:
         after: violations, handshakes.
         before_text: share and interval.
         after_text: share and interval.
-        effect: what the exact test says.
-        p_value: of Fisher's exact test, two-sided.
+        effect: what the exact test says; "kept" where nothing is shown but that the objective is kept.
+        p_value: of Fisher's exact test, adjusted over all that was asked at once; ``None`` where a side is not known.
+        rationale: in sentences.
     """
 
     environment: str
@@ -99,7 +100,31 @@ class Comparison:
     before_text: str
     after_text: str
     effect: Effect
-    p_value: float
+    p_value: float | None
+    rationale: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertCount:
+    """How often one alert fired in the range, and for how long on average.
+
+    Attributes:
+        name: such as ``HandshakeStuck``.
+        rule: such as ``AF-05``.
+        severity: critical, warning or info.
+        environment: where; empty for all.
+        fired: episodes.
+        firing: of these, that are not over.
+        mean_s: from firing to resolved, of those that are over; ``None`` where none is.
+    """
+
+    name: str
+    rule: str
+    severity: str
+    environment: str
+    fired: int
+    firing: int
+    mean_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +232,8 @@ class Report:
         patterns: the races, the most frequent first.
         distributions: readiness times.
         recommendations: every row.
+        alerts: that fired, the most frequent first.
+        value: what the handshakes meant for users, as ``acceptfirst_analysis.value`` documents it.
         quality: label and value.
         settings: what the recommendations aim at.
     """
@@ -223,4 +250,6 @@ class Report:
     distributions: tuple[Distribution, ...]
     recommendations: tuple[Recommendation, ...]
     quality: tuple[tuple[str, str], ...]
+    alerts: tuple[AlertCount, ...] = ()
+    value: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, float] = field(default_factory=dict)

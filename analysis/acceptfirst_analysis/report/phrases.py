@@ -31,8 +31,10 @@ GLYPHS: Final = {"change": "▲", "fix": "◆", "fine": "●", "unknown": "○"}
 STATUS_WORDS: Final = {"change": "change", "fix": "fix the code", "fine": "fine", "unknown": "not enough evidence"}
 
 
-def p_value(value: float) -> str:
-    """``p = 0.032``, ``p < 0.001``: more digits than that would pretend to a precision that nobody can use."""
+def p_value(value: float | None) -> str:
+    """``p = 0.032``, ``p < 0.001``: more digits would pretend to a precision that nobody can use; empty for none."""
+    if value is None:
+        return ""
     return f"p < {P_SHOWN_MIN}" if value < P_SHOWN_MIN else f"p = {value:.2g}"
 
 

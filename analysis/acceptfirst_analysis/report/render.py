@@ -27,9 +27,11 @@ PARTS: Final = (
     "verdicts",
     "changes",
     "comparisons",
+    "value",
     "patterns",
     "distributions",
     "recommendations",
+    "alerts",
     "quality",
     "method",
 )

@@ -90,7 +90,8 @@ def start_collector(children: Children, data_dir: Path, log: Path) -> Collector:
         data_dir: of its own; the store is embedded in it.
         log: where its output goes.
     """
-    arguments = ["-m", "acceptfirst_cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    # The demo asks for each job when its turn in the story has come.
+    arguments = ["-m", "acceptfirst_cli", "serve", "--port", "0", "--data-dir", str(data_dir), "--no-jobs"]
     child = children.start("the collector (acceptfirst serve)", arguments, log)
     address = data_dir / "serve.json"
     child.wait_until(lambda: _is_up(address), START_TIMEOUT_S, "ready")

@@ -51,6 +51,14 @@ DeploysOption = Annotated[
         "--deploy", help="VERSION@WHEN or VERSION@WHEN*FACTOR, which multiplies the time to ready; repeat it."
     ),
 ]
+ImpatientOption = Annotated[float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
+]
 
 PolicyOption = Annotated[
     Path | None,

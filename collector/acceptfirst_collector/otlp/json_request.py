@@ -9,9 +9,17 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from acceptfirst_collector.otlp.refusal import RefusedError
 
+#: Of what holds spans and their ids; a name that OTLP does not know is ignored, however it is spelt.
+_SNAKE_NAMES = frozenset(
+    field.name
+    for message in (ExportTraceServiceRequest, ResourceSpans, ScopeSpans, Span, Span.Link)
+    for field in message.DESCRIPTOR.fields
+    if "_" in field.name
+)
 _ID_BYTES = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 
 
@@ -25,6 +33,7 @@ def parse_json(body: bytes) -> ExportTraceServiceRequest:
         document = json.loads(body)
         if not isinstance(document, dict):
             raise _refused(f"expected an object, but got {type(document).__name__}")
+        _require_camel_case(document)
         for span in _spans(document):
             _settle_span(span)
         request = ExportTraceServiceRequest()
@@ -36,7 +45,9 @@ def parse_json(body: bytes) -> ExportTraceServiceRequest:
 
 def _spans(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for resource_spans in _objects(document, "resourceSpans"):
+        _require_camel_case(resource_spans)
         for scope_spans in _objects(resource_spans, "scopeSpans"):
+            _require_camel_case(scope_spans)
             yield from _objects(scope_spans, "spans")
 
 
@@ -48,8 +59,10 @@ def _objects(parent: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _settle_span(span: dict[str, Any]) -> None:
+    _require_camel_case(span)
     _settle_ids(span)
     for link in _objects(span, "links"):
+        _require_camel_case(link)
         _settle_ids(link)
     status = span.get("status") or {}
     for name, value in (
@@ -58,6 +71,13 @@ def _settle_span(span: dict[str, Any]) -> None:
     ):
         if isinstance(value, str):
             raise _refused(f"expected {name} to be a number (OTLP JSON spells no enum by name), but got {value[:64]!r}")
+
+
+def _require_camel_case(holder: dict[str, Any]) -> None:
+    """Refuse OTLP's own names in snake case: proto3 JSON would take them, and read their ids as base64."""
+    for name in holder:
+        if name in _SNAKE_NAMES:
+            raise _refused(f"expected names in lowerCamelCase, but got {name!r}")
 
 
 def _settle_ids(holder: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ FixedBy = Literal["gate", "code", "client"]
 Scope = Literal["connection", "fleet"]
 """What it takes to see a pattern: one connection, or the many of a store."""
 
-_REMEMBERED_SIGNATURES_MAX: Final = 4096
+_REMEMBERED_MAX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Condition:
 
     def holds(self, evidence: EvidenceLike) -> bool:
         """Whether the evidence is within the bound."""
-        return _tests((self,))[0](evidence)
+        return _test(self)(evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Match:
     def holds(self, evidence: Evidence) -> bool:
         """Whether the signature is found and every condition holds."""
         return bool(re.search(self.signature, evidence.signature)) and all(
-            test(evidence) for test in _tests(self.conditions)
+            condition.holds(evidence) for condition in self.conditions
         )
 
 
@@ -145,17 +145,21 @@ class Pattern:
         return f"patterns/{self.name}.md"
 
 
-Suspect = tuple[tuple[tuple[_Test, ...], Pattern], ...]
-"""The ways in which one pattern may show: the tests that must hold beside the signature, and the pattern at the
-severity that it then has."""
+Suspect = tuple[tuple[tuple[_Test, ...], tuple[_Test, ...], Pattern], ...]
+"""The ways in which one pattern may show: the tests of facts and of times that must hold beside the signature, and the
+pattern at the severity that it then has."""
+
+_TIMES: Final = frozenset(name for name, kind in EVIDENCE_KINDS.items() if kind is float)
+_facts_of: Final = attrgetter("signature", *(name for name in EVIDENCE_KINDS if name not in _TIMES))
+"""What is told of a connection beside times: many connections have the same, so the answer to it is remembered."""
 
 
 @cache
-def _tests(conditions: tuple[Condition, ...]) -> tuple[_Test, ...]:
-    """The conditions as functions; what has to be worked out for a live connection, a time, is asked for last."""
-    return tuple(_test(condition) for condition in sorted(conditions, key=lambda c: c.field.endswith("_ms")))
+def _tests(conditions: tuple[Condition, ...], *, of_times: bool) -> tuple[_Test, ...]:
+    return tuple(_test(condition) for condition in conditions if (condition.field in _TIMES) is of_times)
 
 
+@cache
 def _test(condition: Condition) -> _Test:
     """The condition as the least work: this is asked for each connection that a server ever has."""
     value_of, unknown = attrgetter(condition.field), condition.when_unknown
@@ -179,6 +183,9 @@ class Catalogue:
     patterns: tuple[Pattern, ...]
     _by_name: dict[str, Pattern] = field(init=False, repr=False, compare=False)
     supersedable: frozenset[str] = field(init=False, repr=False, compare=False)
+    _allowed: dict[tuple[Any, ...], tuple[Suspect, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
     _remembered: dict[str, tuple[Suspect, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
     _shared: dict[tuple[Suspect, ...], tuple[Suspect, ...]] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -207,9 +214,13 @@ class Catalogue:
 
     def match(self, evidence: EvidenceLike) -> tuple[Pattern, ...]:
         """The patterns that the evidence shows, without those that another one of them explains."""
+        facts = _facts_of(evidence)
+        allowed = self._allowed.get(facts)
+        if allowed is None:
+            allowed = self._allow(facts, evidence)
         found = []
-        for suspect in self.suspects(evidence.signature):
-            for tests, pattern in suspect:
+        for suspect in allowed:
+            for _, tests, pattern in suspect:
                 for test in tests:  # not by all(): its generator would cost more than the tests do
                     if not test(evidence):
                         break
@@ -217,6 +228,17 @@ class Catalogue:
                     found.append(pattern)
                     break
         return self._unexplained(found) if found else ()
+
+    def _allow(self, facts: tuple[Any, ...], evidence: EvidenceLike) -> tuple[Suspect, ...]:
+        """The patterns that the signature may show and the other facts allow: of those only times are left to test."""
+        if len(self._allowed) >= _REMEMBERED_MAX:
+            self._allowed.clear()
+        left = (
+            tuple(way for way in suspect if all(test(evidence) for test in way[0]))
+            for suspect in self.suspects(evidence.signature)
+        )
+        self._allowed[facts] = allowed = tuple(ways for ways in left if ways)
+        return allowed
 
     @staticmethod
     def _unexplained(found: list[Pattern]) -> tuple[Pattern, ...]:
@@ -232,7 +254,7 @@ class Catalogue:
         suspects = self._remembered.get(signature)
         if suspects is None:
             suspects = self._suspects(signature)
-            if len(self._remembered) >= _REMEMBERED_SIGNATURES_MAX:
+            if len(self._remembered) >= _REMEMBERED_MAX:
                 self._remembered.clear()
                 self._shared.clear()
             suspects = self._remembered[signature] = self._shared.setdefault(suspects, suspects)
@@ -240,7 +262,11 @@ class Catalogue:
 
     def _suspects(self, signature: str) -> tuple[Suspect, ...]:
         shown = (
-            tuple((_tests(m.conditions), p.shown_by(m)) for m in p.matches if re.search(m.signature, signature))
+            tuple(
+                (_tests(m.conditions, of_times=False), _tests(m.conditions, of_times=True), p.shown_by(m))
+                for m in p.matches
+                if re.search(m.signature, signature)
+            )
             for p in self
         )
         return tuple(ways for ways in shown if ways)

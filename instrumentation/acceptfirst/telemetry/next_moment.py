@@ -7,8 +7,8 @@ handshake that is at once as well.
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
+from asyncio import AbstractEventLoop, get_running_loop
 from typing import Final
 
 from acceptfirst.connection import Connection
@@ -26,7 +26,7 @@ class _Waiting:
 
     __slots__ = ("connections", "loop", "scheduled")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, loop: AbstractEventLoop | None) -> None:
         self.loop = loop
         self.connections: dict[Connection, None] = {}
         self.scheduled = False
@@ -48,7 +48,7 @@ class NextMoment(ABC):
     def look_after_soon(self, connection: Connection) -> None:
         """Look after a connection soon; at once where no asyncio loop runs (trio)."""
         try:
-            loop = asyncio.get_running_loop()
+            loop = get_running_loop()
         except RuntimeError:
             self.look_after(connection)
             return

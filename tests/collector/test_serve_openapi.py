@@ -1,0 +1,85 @@
+"""The API against its own description: schemathesis tries what it allows and what it forbids, on a real serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+#: The real server with the jobs' routes; nothing runs by itself.
+WITH_JOBS = """
+import pathlib, sys
+import chdb
+from acceptfirst_cli.jobs import Extension
+from acceptfirst_collector.server import run
+from acceptfirst_collector.settings import CollectorSettings
+run(CollectorSettings(data_dir=pathlib.Path(sys.argv[4]), port=0, grpc_port=0), extend=Extension(None))
+"""
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def described(serve_starter: Any) -> Any:
+    """A running serve."""
+    return serve_starter(code=WITH_JOBS)
+
+
+@pytest.fixture(scope="module")
+def api_schema(described: Any) -> Any:
+    """Its description, without the jobs that start a worker: each takes a second, and reads nothing but a question."""
+    schema = schemathesis.openapi.from_url(f"{described.url}/api/v1/openapi.json")
+    return schema.exclude(path_regex=r"^/api/v1/(jobs/(recommend|report|verify)|reports/)")
+
+
+def test_serve_answers_as_it_describes_itself(api_schema: Any) -> None:
+    """No 5xx, a described status, the described type and shape, whatever is asked of whichever route."""
+    for found in api_schema.get_all_operations():
+        operation = found.ok()
+
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=6,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        def tried(case: Any) -> None:
+            case.call_and_validate(checks=CHECKS)
+
+        tried()
+
+
+def test_serve_describes_every_route_of_the_contract(described: Any) -> None:
+    """Those of the design, and nothing that answers with the framework's own errors."""
+    document = httpx.get(f"{described.url}/api/v1/openapi.json").json()
+    wanted = {
+        "/api/v1/handshakes",
+        "/api/v1/handshakes/{connection_id}",
+        "/api/v1/patterns",
+        "/api/v1/recommendations",
+        "/api/v1/policy/{environment}",
+        "/api/v1/policy/{environment}/propose",
+        "/api/v1/policy/{environment}/promote",
+        "/api/v1/policy/{environment}/rollback",
+        "/api/v1/jobs/classify",
+        "/api/v1/jobs/recommend",
+        "/api/v1/jobs/report",
+        "/api/v1/status",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
+    assert wanted <= set(document["paths"])
+    answers = [operation["responses"] for each in document["paths"].values() for operation in each.values()]
+    assert all("default" in responses and "422" not in responses for responses in answers)
