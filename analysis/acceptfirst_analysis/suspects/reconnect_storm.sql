@@ -6,7 +6,7 @@ WITH
     parseDateTime64BestEffort({until:String}, 9, 'UTC') + INTERVAL 2 DAY AS to_at,
     -- Five breaks of one user in five minutes: in one of two neighbouring five minutes there are three of them.
     restless AS (
-        SELECT user_hash, intDiv(toUnixTimestamp(last_seen), 300) * 5 AS minute
+        SELECT user_hash, intDiv(intDiv(toUnixTimestamp64Milli(last_seen), 1000), 300) * 5 AS minute
         FROM acceptfirst.handshakes
         WHERE first_seen >= from_at AND first_seen < to_at
             AND close_code IN (1005, 1006, 1011, 1012) AND user_hash != ''
@@ -20,13 +20,13 @@ WITH
             SELECT service, second, begun, sum(begun) OVER (PARTITION BY service ORDER BY second
                 RANGE BETWEEN 360 PRECEDING AND 61 PRECEDING) AS begun_before
             FROM (
-                SELECT service, toUnixTimestamp(first_seen) AS second, count() AS begun
+                SELECT service, intDiv(toUnixTimestamp64Milli(first_seen), 1000) AS second, count() AS begun
                 FROM acceptfirst.handshakes
                 WHERE first_seen >= from_at AND first_seen < to_at AND toUnixTimestamp64Nano(pending_at) != 0
                     AND (SELECT max(broken) FROM (
                         SELECT count() AS broken FROM acceptfirst.handshakes
                         WHERE first_seen >= from_at AND first_seen < to_at AND close_code IN (1005, 1006, 1011, 1012)
-                        GROUP BY service, toUnixTimestamp(last_seen))) >= 10
+                        GROUP BY service, intDiv(toUnixTimestamp64Milli(last_seen), 1000))) >= 10
                 GROUP BY service, second
             )
         )
@@ -40,6 +40,6 @@ WITH
 SELECT connection_id
 FROM acceptfirst.handshakes
 WHERE first_seen >= from_at AND first_seen < to_at AND (
-    bitmapContains(minutes, toUInt32(intDiv(toUnixTimestamp(first_seen), 60)))
+    bitmapContains(minutes, toUInt32(intDiv(intDiv(toUnixTimestamp64Milli(first_seen), 1000), 60)))
     OR (close_code IN (1005, 1006, 1011, 1012)
-        AND bitmapContains(minutes, toUInt32(intDiv(toUnixTimestamp(last_seen), 60)))))
+        AND bitmapContains(minutes, toUInt32(intDiv(intDiv(toUnixTimestamp64Milli(last_seen), 1000), 60)))))

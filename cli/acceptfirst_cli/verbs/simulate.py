@@ -60,6 +60,15 @@ PolicyOption = Annotated[
     typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
 ]
 
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
+]
+ImpatientOption = Annotated[float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")]
+CleanOption = Annotated[
+    bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
+]
+
 
 def run(
     *,
@@ -100,10 +109,9 @@ def run(
         replay(policy, store, url, token_file, _question(since, until, week, environments), as_json=as_json)
         return
     simulator = importlib.import_module("acceptfirst_analysis.simulate")
-    if clean:
-        faults, episodes, impatient, cold_starts = 0.0, 0, 0.0, 0
     start, end = _range(since, until, week)
     usual = partial(simulator.place, mode=readiness, gate=gate, sample_rate=sample_rate)
+    troubles = {"faults": faults, "episodes": episodes, "impatient": impatient, "cold_starts": cold_starts}
     try:
         plan = simulator.Plan(
             connections=connections,
@@ -111,12 +119,9 @@ def run(
             until=end,
             seed=seed,
             places=tuple(_place(simulator, text, usual, service, route) for text in environments or ["production"]),
-            faults=faults,
             causes=tuple(causes or ()),
-            episodes=episodes,
             fleet_causes=tuple(episode_causes or ()),
-            impatient=impatient,
-            cold_starts=cold_starts,
+            **(dict.fromkeys(troubles, 0) if clean else troubles),
             cold_ms=cold_ms,
             drift=drift,
             deploys=tuple(_deploy(simulator, text, start, end) for text in deploys or ()),
