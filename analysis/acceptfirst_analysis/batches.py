@@ -25,6 +25,17 @@ WITHIN: Final = (
 )
 """A condition on a table that is partitioned as ``handshakes`` is; its parameters are ``Batch.parameters``."""
 
+_SINCE: Final = "touched_at >= toDateTime({touched:UInt32}, 'UTC')"
+
+TOUCHED_DAYS_SQL: Final = DAYS_SQL.replace("GROUP BY", f"WHERE {_SINCE} GROUP BY")
+"""Only days with rows that were written since a moment, and how many of these they have."""
+
+TOUCHED_FROM_SQL: Final = f"SELECT min(first_seen) AS began FROM acceptfirst.handshakes WHERE {_SINCE}"  # noqa: S608 - constants
+"""When the first of the connections began that something was written about since."""
+
+TOUCHED: Final = f"connection_id IN (SELECT connection_id FROM acceptfirst.handshakes WHERE {WITHIN} AND {_SINCE})"  # noqa: S608 - constants
+"""A condition: something was written about the connection since."""
+
 _LOWEST, _HIGHEST = "00" * 16, "ff" * 16
 _DAY: Final = timedelta(days=1)
 

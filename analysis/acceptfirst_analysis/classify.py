@@ -16,10 +16,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from acceptfirst.catalogue import Catalogue, Pattern
-from acceptfirst_analysis.batches import DAYS_SQL, WITHIN, batches
+from acceptfirst_analysis.batches import DAYS_SQL, TOUCHED, TOUCHED_DAYS_SQL, TOUCHED_FROM_SQL, WITHIN, batches
 from acceptfirst_analysis.fleet import SUSPECTS, TABLE, names_sql, occurrences_sql, suspects_sql_into, unexplained_sql
 from acceptfirst_analysis.matching import Compiled, fields_sql, quoted
 from acceptfirst_analysis.timeline import timeline_sql
@@ -41,6 +42,9 @@ FIELD_WORDS: Final = {
     "readiness_mode": ("readiness mode ", ""),
     "error_kind": ("the error was of the kind ", ""),
 }
+
+FLEET_LOOK_BACK: Final = timedelta(hours=26)
+"""What comes late may complete what began a day before; the fleet patterns look no further."""
 
 _COLUMNS: Final = (
     "connection_id, pattern_type, sequence, severity, environment, service, route, detected_at, evidence, "
@@ -114,7 +118,14 @@ class Classification:
         }
 
 
-def classify(database: WritableStore, catalogue: Catalogue, window: Window, environment: str = "") -> Classification:
+def classify(
+    database: WritableStore,
+    catalogue: Catalogue,
+    window: Window,
+    environment: str = "",
+    *,
+    touched_since: datetime | None = None,
+) -> Classification:
     """Classify the handshakes of a range and write what was found.
 
     Args:
@@ -122,41 +133,76 @@ def classify(database: WritableStore, catalogue: Catalogue, window: Window, envi
         catalogue: the patterns.
         window: handshakes first seen in it.
         environment: only of this environment; empty for all.
+        touched_since: judge only connections of which something was stored since then, by the store's clock; a late
+            span has its connection judged again, whenever that began. ``None`` for all of the range. Whoever goes on
+            from where the last run stopped gives its start, less a minute for what was being written, and starts
+            with ``None`` when the catalogue has changed.
 
     Returns:
-        What was found in the range.
+        What the range holds now, whether this run judged it or not.
 
     Raises:
         StoreError: when the store can't be read or written.
     """
     parameters: dict[str, Any] = {"environment": environment, **window.parameters}
-    days = database.rows(DAYS_SQL)
-    if days:
-        _classify(database, catalogue, window, parameters, days)
+    work = _Work(database, catalogue, window, parameters, touched_since)
+    if days := work.days():
+        work.run(days)
     return _summary(database, parameters)
 
 
-def _classify(
-    database: WritableStore,
-    catalogue: Catalogue,
-    window: Window,
-    parameters: dict[str, Any],
-    days: list[dict[str, Any]],
-) -> None:
-    fleet = catalogue.of_scope("fleet")
-    with _scratch(database, f"{_COLUMNS} FROM {TABLE}") as scratch, _scratch(database, SUSPECTS) as suspects:
-        for pattern in fleet:
-            database.run(f"TRUNCATE TABLE {suspects}")
-            database.run(suspects_sql_into(suspects, pattern), parameters)
-            written = f"(SELECT count() FROM {TABLE} WHERE pattern_type = '{pattern.name}')"  # noqa: S608 - as in fleet
-            if not database.rows(f"SELECT count() + {written} AS n FROM {suspects}")[0]["n"]:  # noqa: S608 - as above
-                continue  # nothing can be found, and nothing that was found can be stale
+@dataclass(frozen=True)
+class _Work:
+    """One run of the classifier."""
+
+    database: WritableStore
+    catalogue: Catalogue
+    window: Window
+    parameters: dict[str, Any]
+    touched_since: datetime | None
+
+    def days(self) -> list[dict[str, Any]]:
+        """Partitions with something to judge."""
+        if self.touched_since is None:
+            return self.database.rows(DAYS_SQL)
+        return self.database.rows(TOUCHED_DAYS_SQL, self._touched)
+
+    @property
+    def _touched(self) -> dict[str, Any]:
+        since = self.touched_since
+        return {} if since is None else {"touched": int(since.timestamp())}
+
+    def run(self, days: list[dict[str, Any]]) -> None:
+        """Find and write: first what many connections show, since it may explain what one of them shows."""
+        database, fleet = self.database, self.catalogue.of_scope("fleet")
+        with _scratch(database, f"{_COLUMNS} FROM {TABLE}") as scratch, _scratch(database, SUSPECTS) as suspects:
+            for pattern in fleet:
+                self._run_fleet(pattern, scratch, suspects)
+            only = TOUCHED if self.touched_since is not None else "1"
+            kind = f"pattern_type NOT IN ({names_sql([pattern.name for pattern in fleet])}) AND {WITHIN} AND {only}"
+            found = classification_sql(self.catalogue, only)
+            for batch in batches(days, self.window):
+                bound = {**self.parameters, **batch.parameters, **self._touched}
+                _reconcile(database, scratch, found, kind, bound)
+
+    def _run_fleet(self, pattern: Pattern, scratch: str, suspects: str) -> None:
+        database, parameters = self.database, {**self.parameters, **self._fleet_range()}
+        database.run(f"TRUNCATE TABLE {suspects}")
+        database.run(suspects_sql_into(suspects, pattern), parameters)
+        kind = f"pattern_type = '{pattern.name}'"
+        written = f"(SELECT count() FROM {TABLE} WHERE {kind})"  # noqa: S608 - as in fleet
+        if database.rows(f"SELECT count() + {written} AS n FROM {suspects}")[0]["n"]:  # noqa: S608 - as above
             found = occurrences_sql(pattern, CLASSIFIER_VERSION, suspects)
-            _reconcile(database, scratch, found, f"pattern_type = '{pattern.name}'", parameters)
-        others = f"pattern_type NOT IN ({names_sql([pattern.name for pattern in fleet])}) AND {WITHIN}"
-        found = classification_sql(catalogue)
-        for batch in batches(days, window):
-            _reconcile(database, scratch, found, others, {**parameters, **batch.parameters})
+            _reconcile(database, scratch, found, kind, parameters)
+        # Else nothing can be found, and nothing that was found can be stale.
+
+    def _fleet_range(self) -> dict[str, str]:
+        """The part of the range in which what was touched may change what many connections show."""
+        if self.touched_since is None:
+            return {}
+        [row] = self.database.rows(TOUCHED_FROM_SQL, self._touched)
+        began = row["began"].astimezone(UTC) - FLEET_LOOK_BACK
+        return {"since": max(began, self.window.since).isoformat().replace("+00:00", "Z")}
 
 
 @contextmanager
@@ -205,8 +251,12 @@ _OF_RANGE: Final = """min(first_seen) >= parseDateTime64BestEffort({since:String
 """A condition on the rows of one connection, grouped: it is of the range that was asked for."""
 
 
-def classification_sql(catalogue: Catalogue) -> str:
+def classification_sql(catalogue: Catalogue, only: str = "1") -> str:
     """A SELECT of every occurrence that one connection shows, with the columns of ``race_condition_patterns``.
+
+    Args:
+        catalogue: the patterns.
+        only: a condition on rows of ``handshakes``, of which a connection must have one that meets it.
 
     Its parameters are ``environment``, ``since`` and ``until`` as in the named statements, and those of a ``Batch``.
     """
@@ -230,7 +280,7 @@ FROM (
         FROM (
             SELECT *, substring(ranked_signature, 2) AS shape, error_type AS known_error_type, {fields_sql()}
             FROM (
-{_settled_sql(compiled)}
+{_settled_sql(compiled, only)}
             )
         )
         WHERE {named} OR strange
@@ -279,7 +329,7 @@ def _sentence_sql(name: str) -> str:
     return f"ifNull(concat({quoted('; ' + before)}, toString({number}), {quoted(after)}), '')"
 
 
-def _settled_sql(compiled: Compiled) -> str:
+def _settled_sql(compiled: Compiled, only: str) -> str:
     """The connections of the range that may show something, each put together from all its rows."""
     numbers = range(compiled.words)
     shapes = compiled.shapes_sql("substring(ranked, 2)", INNOCENT_SIGNATURE)
@@ -300,7 +350,7 @@ def _settled_sql(compiled: Compiled) -> str:
                 SELECT connection_id, min(h.first_seen) AS first_seen, {settled}, {maxima}
                 FROM acceptfirst.handshakes AS h
                 WHERE {WITHIN} AND connection_id IN (
-                    SELECT connection_id FROM acceptfirst.handshakes WHERE {WITHIN} AND ({suspicious}))
+                    SELECT connection_id FROM acceptfirst.handshakes WHERE {WITHIN} AND {only} AND ({suspicious}))
                 GROUP BY connection_id
                 HAVING {of_range}"""  # noqa: S608 - as in classification_sql
 

@@ -15,7 +15,13 @@ from acceptfirst_cli.source import Source
 
 PATIENCE_S: Final = 30.0
 _NOT_FOUND: Final = 404
-_CODES: Final = {400: ExitCode.USAGE, 401: ExitCode.USAGE, 409: ExitCode.FAILURE, 413: ExitCode.USAGE}
+_CODES: Final = {
+    400: ExitCode.USAGE,
+    401: ExitCode.USAGE,
+    403: ExitCode.USAGE,
+    409: ExitCode.FAILURE,
+    413: ExitCode.USAGE,
+}
 
 
 class PolicyClient:

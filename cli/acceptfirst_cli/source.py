@@ -250,7 +250,13 @@ def _answered(url: str, response: httpx.Response) -> dict[str, Any]:
     if response.is_success and isinstance(document, dict):
         return document
     message = document.get("message", response.reason_phrase) if isinstance(document, dict) else response.reason_phrase
-    codes = {400: ExitCode.USAGE, 401: ExitCode.USAGE, 404: ExitCode.FAILURE, 409: ExitCode.NOT_ENOUGH_DATA}
+    codes = {
+        400: ExitCode.USAGE,
+        401: ExitCode.USAGE,
+        403: ExitCode.USAGE,
+        404: ExitCode.FAILURE,
+        409: ExitCode.NOT_ENOUGH_DATA,
+    }
     code = codes.get(response.status_code, ExitCode.UNREACHABLE)
     raise CommandError(f"{url} answered {response.status_code}: {message}", code)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +218,30 @@ def test_classifier_carries_hostile_routes_as_text(
     handshakes.write()
     classify(handshakes.database, catalogue, window)
     assert handshakes.database.rows("SELECT route FROM acceptfirst.race_condition_patterns") == [{"route": route}]
+
+
+def test_classifier_judges_only_what_was_touched_when_it_goes_on(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """What came before is left as it is, and what the range holds is told all the same."""
+    write(handshakes, Evidence("C!RE", messages_early=0))
+    handshakes.write()
+    long_ago = datetime.now(UTC) + timedelta(hours=1)
+    assert classify(handshakes.database, catalogue, window, touched_since=long_ago).occurrences == 0
+    just_now = datetime.now(UTC) - timedelta(hours=1)
+    found = classify(handshakes.database, catalogue, window, touched_since=just_now)
+    assert (found.connections, found.patterns) == (1, {"receive_before_accept": 1})
+    assert classify(handshakes.database, catalogue, window, touched_since=long_ago) == found
+
+
+def test_late_span_has_its_connection_judged_again(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """However long ago that began: what it disproves is taken back, and its neighbours stay."""
+    for _ in range(2):
+        write(handshakes, Evidence("CAGRs", messages_early=0))
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    handshakes.rows[0]["ranked_signature"] = chr(8) + "CAGRs!RE"
+    handshakes.rows[:] = handshakes.rows[:1]
+    handshakes.write()
+    found = classify(handshakes.database, catalogue, window, touched_since=datetime.now(UTC) - timedelta(hours=1))
+    assert found.patterns == {"receive_after_failed_send": 1, "send_after_disconnect": 1}

@@ -230,3 +230,33 @@ def test_verify_asks_a_running_serve(acceptfirst: Run, serve_url: str) -> None:
     """The same answer over HTTP."""
     ended = acceptfirst("verify", "--url", serve_url, "--json")
     assert (ended.code, json.loads(ended.out)["changes"]) == (4, [])
+
+
+def test_classify_is_a_usage_error_when_a_pattern_is_no_regular_expression(
+    acceptfirst: Run, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hand-edited catalogue: the file, the line and what is wrong, before the store is opened."""
+    (tmp_path / "own.toml").write_text(
+        'schema_version = 1\n[[pattern]]\nnumber = 900\nname = "own_race"\nseverity = "warning"\ntitle = "t"\n'
+        'cause = "c"\nremedy = "r"\ndelay_helps = "useless"\nfixed_by = "code"\n[[pattern.match]]\nsignature = "C(A"\n'
+    )
+    monkeypatch.setenv("ACCEPTFIRST_PATTERNS", str(tmp_path / "own.toml"))
+    ended = acceptfirst("classify", "--store", store)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "own.toml" in ended.err
+    assert "own_race" in ended.err
+
+
+def test_classify_says_that_nothing_is_there_when_the_store_is_empty(acceptfirst: Run, tmp_path: Path) -> None:
+    """No handshakes is an answer, not a failure."""
+    dsn = f"chdb://{tmp_path}/db"
+    acceptfirst("simulate", "--connections", "0", "--episodes", "0", "--store", dsn)
+    ended = acceptfirst("classify", "--store", dsn, "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == {
+        "schema_version": 1,
+        "connections": 0,
+        "occurrences": 0,
+        "patterns": {},
+        "unclassified": [],
+    }

@@ -58,6 +58,13 @@ def test_whole_numbers_keep_every_digit_as_text_or_as_number() -> None:
     assert [pair.value.int_value for pair in span.attributes[:2]] == [42, 43]
 
 
+@pytest.mark.parametrize("text", ["-_8=", "+/8=", "-_8"])
+def test_bytes_are_base64_of_either_alphabet(text: str) -> None:
+    """Standard or for URLs, with padding or without."""
+    span = parsed(attributes=[{"key": "b", "value": {"bytesValue": text}}])
+    assert span.attributes[0].value.bytes_value == b"\xfb\xff"
+
+
 def test_other_values_are_those_of_proto3_json() -> None:
     """NaN by name, bytes in base64, null for nothing."""
     _, _, number, raw, nothing = parsed().attributes

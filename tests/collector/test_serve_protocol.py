@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from google.rpc.status_pb2 import Status
@@ -160,3 +161,45 @@ def test_serve_still_answers_when_a_client_goes_away_in_the_middle(
     with pytest.raises(KeyError):
         httpx.post(f"{serve.url}/v1/traces", content=broken(), headers={"Content-Type": PROTOBUF})
     assert serve.post(make_request("a")).status_code == 200
+
+
+#: The real server with a bug in its door.
+BROKEN_DOOR = """
+import pathlib, sys
+import chdb
+from acceptfirst_collector import grpc_service, receive
+from acceptfirst_collector.server import run
+from acceptfirst_collector.settings import CollectorSettings
+def broken(body):
+    raise ZeroDivisionError("secret detail")
+receive._ADMIT["application/x-protobuf"] = receive._ADMIT["application/json"] = grpc_service.admit = broken
+run(CollectorSettings(data_dir=pathlib.Path(sys.argv[4]), port=0, grpc_port=0))
+"""
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+def test_serve_answers_503_when_it_fails_itself(start_serve: Any, make_request: Callable[..., bytes]) -> None:
+    """Never 500, nor gRPC's UNKNOWN: clients would drop what they hold for a bug of ours."""
+    serve = start_serve(code=BROKEN_DOOR)
+    answer = serve.post(make_request("a"))
+    assert "secret detail" not in _refusal(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+    as_json = httpx.post(f"{serve.url}/v1/traces", json={"resourceSpans": []})
+    assert (as_json.status_code, as_json.headers["Content-Type"]) == (503, "application/json")
+    with grpc.insecure_channel(serve.grpc_address) as channel:
+        call = channel.unary_unary(EXPORT)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(make_request("a"))
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_serve_takes_the_limit_that_it_is_told(start_serve: Any, make_request: Callable[..., bytes]) -> None:
+    """By its flag, for HTTP and gRPC alike."""
+    serve = start_serve("--request-bytes-max", "2000")
+    assert serve.post(make_request("a")).status_code == 200
+    _refusal(serve.post(make_request("x" * 2000)), 413)
+    with grpc.insecure_channel(serve.grpc_address) as channel:
+        call = channel.unary_unary(EXPORT)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(make_request("x" * 2000))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -210,16 +210,18 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium, without a window; the test is skipped where there is none, unless CI requires it."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window; the test is skipped where there is none, unless CI requires it.
+
+    For a module and no longer: as long as it is there, its event loop runs in this thread, and nobody else's can.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         reason = "chromium is not installed: apt-get install chromium"
         if os.environ.get(REQUIRED) == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    del tmp_path_factory  # playwright makes a profile of its own for each browser, and removes it
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=list(BROWSER_ARGUMENTS))
         yield launched

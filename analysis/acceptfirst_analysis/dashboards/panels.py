@@ -364,7 +364,8 @@ TUNING: Final = Board(
             title="Delay in force, recommended, needed",
             query="panel_delay_drift",
             description="What connections waited and should wait, as each recommendation saw it, and what the "
-            "slowest of 100 needed from accept to ready. What to do: lines that part for more than a "
+            "slowest of 100 needed from accept to ready, on the five busiest routes. "
+            "What to do: lines that part for more than a "
             "day raise AF-08; carry the recommendation out, or reject it.",
             unit="ms",
             place=(12, 19, 12, 9),

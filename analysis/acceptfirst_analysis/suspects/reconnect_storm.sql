@@ -6,27 +6,37 @@ WITH
     parseDateTime64BestEffort({until:String}, 9, 'UTC') + INTERVAL 2 DAY AS to_at,
     -- Five breaks of one user in five minutes: in one of two neighbouring five minutes there are three of them.
     restless AS (
-        SELECT user_hash, intDiv(toUnixTimestamp(last_seen), 300) * 5 AS minute
+        SELECT user_hash, intDiv(intDiv(toUnixTimestamp64Milli(last_seen), 1000), 300) * 5 AS minute
         FROM acceptfirst.handshakes
         WHERE first_seen >= from_at AND first_seen < to_at
             AND close_code IN (1005, 1006, 1011, 1012) AND user_hash != ''
         GROUP BY user_hash, minute
         HAVING count() >= 3
     ),
-    -- Seconds in which far more came than usual, where anything like a burst of breaks was seen at all.
+    -- Around seconds in which ten or more broke off: in one of the two seconds of a burst there are as many.
+    (SELECT groupBitmapState(toUInt32(minute + distance - 8))
+        FROM (
+            SELECT DISTINCT intDiv(second, 60) AS minute
+            FROM (
+                SELECT service, intDiv(toUnixTimestamp64Milli(last_seen), 1000) AS second
+                FROM acceptfirst.handshakes
+                WHERE first_seen >= from_at AND first_seen < to_at AND close_code IN (1005, 1006, 1011, 1012)
+                GROUP BY service, second
+                HAVING count() >= 10
+            )
+        )
+        ARRAY JOIN range(0, 12) AS distance) AS bursts,
+    -- Seconds in which far more came than usual.
     crowds AS (
         SELECT intDiv(second, 60) AS minute
         FROM (
             SELECT service, second, begun, sum(begun) OVER (PARTITION BY service ORDER BY second
                 RANGE BETWEEN 360 PRECEDING AND 61 PRECEDING) AS begun_before
             FROM (
-                SELECT service, toUnixTimestamp(first_seen) AS second, count() AS begun
+                SELECT service, intDiv(toUnixTimestamp64Milli(first_seen), 1000) AS second, count() AS begun
                 FROM acceptfirst.handshakes
                 WHERE first_seen >= from_at AND first_seen < to_at AND toUnixTimestamp64Nano(pending_at) != 0
-                    AND (SELECT max(broken) FROM (
-                        SELECT count() AS broken FROM acceptfirst.handshakes
-                        WHERE first_seen >= from_at AND first_seen < to_at AND close_code IN (1005, 1006, 1011, 1012)
-                        GROUP BY service, toUnixTimestamp(last_seen))) >= 10
+                    AND bitmapContains(bursts, toUInt32(intDiv(toUnixTimestamp64Milli(first_seen), 60000)))
                 GROUP BY service, second
             )
         )
@@ -40,6 +50,6 @@ WITH
 SELECT connection_id
 FROM acceptfirst.handshakes
 WHERE first_seen >= from_at AND first_seen < to_at AND (
-    bitmapContains(minutes, toUInt32(intDiv(toUnixTimestamp(first_seen), 60)))
+    bitmapContains(minutes, toUInt32(intDiv(intDiv(toUnixTimestamp64Milli(first_seen), 1000), 60)))
     OR (close_code IN (1005, 1006, 1011, 1012)
-        AND bitmapContains(minutes, toUInt32(intDiv(toUnixTimestamp(last_seen), 60)))))
+        AND bitmapContains(minutes, toUInt32(intDiv(intDiv(toUnixTimestamp64Milli(last_seen), 1000), 60)))))

@@ -27,6 +27,7 @@ from acceptfirst_cli.verbs import serve_options as options
 
 HTTP_PORT = 4318
 GRPC_PORT = 4317
+REQUEST_BYTES_MAX: Final = 64 << 20
 #: May hold a secret, so it is no flag.
 FORWARD_HEADERS_VARIABLE: Final = "ACCEPTFIRST_FORWARD_HEADERS"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -58,6 +59,7 @@ def run(
     tls_client_ca: options.TlsClientCa = None,
     cors_origins: options.CorsOrigins = "",
     rate_limit: options.RateLimit = 0.0,
+    request_bytes_max: options.RequestBytesMax = REQUEST_BYTES_MAX,
     forward_otlp: options.ForwardOtlp = "",
     log_level: options.LogLevel = "info",
     log_format: options.LogFormat = "text",
@@ -109,6 +111,7 @@ def settings_from(values: Mapping[str, Any]) -> Any:
         tls=_tls(values),
         cors_origins=tuple(part.strip() for part in values["cors_origins"].split(",") if part.strip()),
         rate_per_second=values["rate_limit"],
+        request_bytes_max=values["request_bytes_max"],
         forward_otlp=_forward_url(values["forward_otlp"]),
         forward_headers=_forward_headers(os.environ.get(FORWARD_HEADERS_VARIABLE, "")),
         log_level=values["log_level"],

@@ -70,6 +70,10 @@ RateLimit = Annotated[
     float,
     typer.Option(envvar="ACCEPTFIRST_RATE_LIMIT", min=0, help="Requests a second of one caller; 0: no limit."),
 ]
+RequestBytesMax = Annotated[
+    int,
+    typer.Option(envvar="ACCEPTFIRST_REQUEST_BYTES_MAX", min=1024, help="Largest request, before and after inflating."),
+]
 ForwardOtlp = Annotated[
     str,
     typer.Option(envvar="ACCEPTFIRST_FORWARD_OTLP", help="URL that metrics, logs and copies of spans go to."),

@@ -100,10 +100,9 @@ def run(
         replay(policy, store, url, token_file, _question(since, until, week, environments), as_json=as_json)
         return
     simulator = importlib.import_module("acceptfirst_analysis.simulate")
-    if clean:
-        faults, episodes, impatient, cold_starts = 0.0, 0, 0.0, 0
     start, end = _range(since, until, week)
     usual = partial(simulator.place, mode=readiness, gate=gate, sample_rate=sample_rate)
+    troubles = {"faults": faults, "episodes": episodes, "impatient": impatient, "cold_starts": cold_starts}
     try:
         plan = simulator.Plan(
             connections=connections,
@@ -111,12 +110,9 @@ def run(
             until=end,
             seed=seed,
             places=tuple(_place(simulator, text, usual, service, route) for text in environments or ["production"]),
-            faults=faults,
             causes=tuple(causes or ()),
-            episodes=episodes,
             fleet_causes=tuple(episode_causes or ()),
-            impatient=impatient,
-            cold_starts=cold_starts,
+            **(dict.fromkeys(troubles, 0) if clean else troubles),
             cold_ms=cold_ms,
             drift=drift,
             deploys=tuple(_deploy(simulator, text, start, end) for text in deploys or ()),

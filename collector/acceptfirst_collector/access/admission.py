@@ -5,6 +5,7 @@ Answered before any body is read. The probes are open, so that a supervisor need
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import time
@@ -24,6 +25,10 @@ READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 STATEMENTS = "/api/v1/statements/"
 POLICIES = "/api/v1/policy/"
 API = "/api/"
+_INGEST = frozenset({TokenScope.INGEST})
+_READ = frozenset({TokenScope.READ})
+_INGEST_OR_READ = _INGEST | _READ
+_ADMIN = frozenset({TokenScope.ADMIN})
 ANYBODY = Token("anybody", ALL_SCOPES, b"")
 #: One line about wrong tokens a second: a guesser must not fill the disk with them.
 REFUSAL_LOG_SECONDS = 1.0
@@ -70,7 +75,7 @@ class Admission:
             return
         try:
             token = self._admit(scope)
-            if needed_scopes(scope["method"], scope["path"]) == {TokenScope.ADMIN}:
+            if needed_scopes(scope["method"], scope["path"]) is _ADMIN:
                 await self._audited(token, scope, receive, send)
             elif scope["path"].startswith(API) and token.name != "internal":
                 with self._places.one():
@@ -85,7 +90,7 @@ class Admission:
 
     def _admit(self, scope: Scope) -> Token:
         headers = Headers(scope=scope)
-        self._require_own_site(headers, scope["scheme"])
+        self._require_own_site(headers)
         token = self._identify(headers, scope)
         self._rate.take(token.name if token is not ANYBODY else _address(scope))
         needed = needed_scopes(scope["method"], scope["path"])
@@ -103,7 +108,7 @@ class Admission:
             raise RefusedError(401, "expected the header Authorization: Bearer <token>; give a token of the collector")
         return found or ANYBODY
 
-    def _require_own_site(self, headers: Headers, scheme: str) -> None:
+    def _require_own_site(self, headers: Headers) -> None:
         """Refuse what a foreign web page makes a browser send."""
         host = headers.get("host", "")
         if self._local_only and not is_local(host):
@@ -111,7 +116,8 @@ class Admission:
                 403, f"expected a Host of this machine, since only it can reach the collector; got {host[:64]!r}"
             )
         origin = headers.get("origin")
-        if origin is not None and origin != f"{scheme}://{host}" and not {origin, "*"} & self._origins:
+        # By host alone: whoever ends TLS before us makes the page's scheme another than ours.
+        if origin is not None and urlsplit(origin).netloc != host and not {origin, "*"} & self._origins:
             raise RefusedError(403, f"the origin {origin[:64]!r} may not ask; name it with --cors-origins")
 
     async def _audited(self, token: Token, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,14 +150,15 @@ class Admission:
 def needed_scopes(method: str, path: str) -> frozenset[TokenScope]:
     """The scopes of which one suffices; what is not known to only read needs admin."""
     if path.startswith(OTLP_PREFIX):
-        return frozenset({TokenScope.INGEST})
+        return _INGEST
     if path.startswith(POLICIES) and method in READING_METHODS:
-        return frozenset({TokenScope.INGEST, TokenScope.READ})  # a backend asks for its policy with what it sends with
+        return _INGEST_OR_READ  # a backend asks for its policy with what it sends with
     if method in READING_METHODS or path.startswith(STATEMENTS):
-        return frozenset({TokenScope.READ})
-    return frozenset({TokenScope.ADMIN})
+        return _READ
+    return _ADMIN
 
 
+@functools.lru_cache(maxsize=1024)
 def is_local(host: str) -> bool:
     """Whether a Host header names this machine."""
     try:

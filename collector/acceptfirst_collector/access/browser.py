@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,16 +10,16 @@ CORS_HEADERS = ("Authorization", "Content-Encoding", "Content-Type", "X-Requeste
 CORS_METHODS = ("GET", "POST")
 CORS_SECONDS = 7200
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
 #: A page says itself what it may load; that nobody frames it holds for all.
-_POLICY_OF_PAGES = "frame-ancestors 'none'"
-_POLICY_OF_DATA = "default-src 'none'; frame-ancestors 'none'"
+_OF_PAGES = (*_ALWAYS, (b"content-security-policy", b"frame-ancestors 'none'"))
+_OF_DATA = (*_ALWAYS, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
 
 
 class SecurityHeaders:
@@ -33,11 +33,10 @@ class SecurityHeaders:
 
         async def complete(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                is_page = headers.get("content-type", "").startswith("text/html")
-                policy = _POLICY_OF_PAGES if is_page else _POLICY_OF_DATA
-                for name, value in {**_ALWAYS, "Content-Security-Policy": policy}.items():
-                    headers.setdefault(name, value)
+                said = dict(message["headers"])  # raw, in lower case: this runs for each request
+                is_page = said.get(b"content-type", b"").startswith(b"text/html")
+                missing = [pair for pair in (_OF_PAGES if is_page else _OF_DATA) if pair[0] not in said]
+                message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
         await self._app(scope, receive, complete if scope["type"] == "http" else send)

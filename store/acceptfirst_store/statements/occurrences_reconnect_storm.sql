@@ -52,7 +52,7 @@ WITH
                     (intDiv(ended_ms, 1000), 0, toUInt8(is_broken))]) AS event FROM come
                 -- Likewise: where never ten broke off in a second, there was no burst.
                 WHERE (SELECT max(broken) FROM (SELECT count() AS broken FROM acceptfirst.handshakes
-                    WHERE close_code IN (1005, 1006, 1011, 1012) GROUP BY service, toUnixTimestamp(last_seen))) >= 10)
+                    WHERE close_code IN (1005, 1006, 1011, 1012) GROUP BY service, intDiv(toUnixTimestamp64Milli(last_seen), 1000))) >= 10)
             GROUP BY environment, service, second
         )
     ),

@@ -1,5 +1,5 @@
 -- For: Patterns & tuning, panel 20. The delay in force and the recommended one when a recommendation was made, and what the
--- slowest of 100 handshakes needed from accept to ready.
+-- slowest of 100 handshakes needed from accept to ready, on the five routes with most of them.
 -- Parameters: since, until (of the minutes in which connections began; until is excluded), environments, services, routes
 -- (arrays; one that holds an empty text: any), step_s (seconds between two points, at least 60).
 -- Columns: time, place (environment and route), in_force_ms, recommended_ms, needed_p99_ms (NULL where it is not known).
@@ -27,6 +27,17 @@ FROM (
         AND (has({environments:Array(String)}, '') OR has({environments:Array(String)}, environment))
         AND (has({services:Array(String)}, '') OR has({services:Array(String)}, service))
         AND (has({routes:Array(String)}, '') OR has({routes:Array(String)}, route))
+        AND (environment, route) IN (
+            SELECT environment, route
+            FROM acceptfirst.handshake_rollup_1m FINAL
+            WHERE minute >= toStartOfMinute({since:DateTime64(6, 'UTC')}) AND minute < {until:DateTime64(6, 'UTC')}
+                AND (has({environments:Array(String)}, '') OR has({environments:Array(String)}, environment))
+                AND (has({services:Array(String)}, '') OR has({services:Array(String)}, service))
+                AND (has({routes:Array(String)}, '') OR has({routes:Array(String)}, route))
+            GROUP BY environment, route
+            ORDER BY sum(handshakes) DESC, environment, route
+            LIMIT 5
+        )
     GROUP BY time, place
 )
 GROUP BY time, place
