@@ -71,6 +71,10 @@ class WritableStore(Protocol):
         """Run a statement that returns no rows."""
         ...
 
+    def alterable(self, table: str) -> str:
+        """Return what stands behind DELETE FROM for a table of the store; in a cluster it is not the table's name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -235,7 +239,8 @@ def _reconcile(database: WritableStore, scratch: str, found: str, kind: str, par
         # A deletion knows no virtual columns; the identities say which rows they are.
         condition = f"{kind.replace(WITHIN, '1')} AND {_KEY} NOT IN ({mine}) AND connection_id IN ({stale})"
         database.run(_mark_sql(condition), parameters)
-        database.run(f"DELETE FROM {TABLE} WHERE {condition}", parameters)  # noqa: S608 - as above
+        stored = database.alterable(TABLE.partition(".")[2])
+        database.run(f"DELETE FROM {stored} WHERE {condition}", parameters)  # noqa: S608 - as above
 
 
 def _mark_sql(stale: str) -> str:

@@ -156,6 +156,25 @@ def test_classifier_takes_back_what_a_longer_signature_disproves(
     assert sum(map(len, found_by_store(handshakes.database).values())) == 1
 
 
+def test_classifier_deletes_where_rows_are_stored_when_that_is_not_where_they_are_read(
+    handshakes: Any, catalogue: Catalogue, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster a deletion can't name the table that spreads; the store says what it names."""
+    database, statements = handshakes.database, list[str]()
+    run, alterable = database.run, database.alterable
+    monkeypatch.setattr(database, "alterable", lambda table: f"{alterable(table)} /* where it is stored */")
+    monkeypatch.setattr(database, "run", lambda sql, *rest: (statements.append(sql), run(sql, *rest))[1])
+    write(handshakes, Evidence("CAGRs", messages_early=0))
+    handshakes.write()
+    classify(database, catalogue, window)
+    handshakes.rows[0]["ranked_signature"] = chr(8) + "CAGRs!RE"
+    handshakes.write()
+    classify(database, catalogue, window)
+    deletions = [sql for sql in statements if sql.startswith("DELETE")]
+    assert deletions
+    assert all("/* where it is stored */ WHERE" in sql for sql in deletions)
+
+
 def test_classifier_finds_nothing_when_the_table_is_empty(
     database: Database, catalogue: Catalogue, window: Window
 ) -> None:
