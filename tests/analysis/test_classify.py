@@ -163,7 +163,12 @@ def test_classifier_deletes_where_rows_are_stored_when_that_is_not_where_they_ar
     database, statements = handshakes.database, list[str]()
     run, alterable = database.run, database.alterable
     monkeypatch.setattr(database, "alterable", lambda table: f"{alterable(table)} /* where it is stored */")
-    monkeypatch.setattr(database, "run", lambda sql, *rest: (statements.append(sql), run(sql, *rest))[1])
+
+    def note(sql: str, *rest: Any) -> None:
+        statements.append(sql)
+        run(sql, *rest)
+
+    monkeypatch.setattr(database, "run", note)
     write(handshakes, Evidence("CAGRs", messages_early=0))
     handshakes.write()
     classify(database, catalogue, window)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from acceptfirst.policy import default_policy, policy_to_document
+from acceptfirst.policy import default_policy, policy_from_document, policy_to_document
 from acceptfirst_cli.loop_steps import carry_out
 from acceptfirst_cli.worker import main as worker_main
 from acceptfirst_cli.worker_process import WorkerFailedError, WorkerProcess
@@ -127,7 +127,7 @@ def test_serve_rolls_back_a_canary_that_harms_however_often_it_is_killed(tmp_pat
     ]  # fmt: skip
     assert json.loads(rows[0]["evidence"])["harm"]["races"]["canary"] == 12
     assert told["message"] == "production: rollback"
-    assert served.status_code == 404  # the default holds again
+    assert policy_from_document(served.content, "production", "serve") == default_policy("production")
 
 
 def test_serve_does_its_jobs_and_shows_them(tmp_path: Path) -> None:

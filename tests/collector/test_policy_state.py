@@ -29,7 +29,7 @@ def test_proposal_changes_nothing_for_the_backends() -> None:
     """It waits."""
     proposed = propose(START, CANDIDATE)
 
-    assert (proposed.stage, proposed.served, proposed.baseline) == ("proposed", None, DEFAULT)
+    assert (proposed.stage, proposed.served, proposed.baseline) == ("proposed", DEFAULT, DEFAULT)
 
 
 def test_promotion_to_a_share_gives_the_backends_a_canary() -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from acceptfirst.policy import Policy, default_policy, policy_from_document, policy_to_document
-from acceptfirst.policy.source import NothingStored, source_of
+from acceptfirst.policy.source import source_of
 
 PATH = "/api/v1/policy/testing"
 V1 = replace(default_policy("testing"), version="v1", handshake_timeout_ms=150.0)
@@ -47,14 +47,24 @@ def in_force(url: str) -> Policy:
     return policy_from_document(httpx.get(url + PATH).content, "testing", "serve")
 
 
-def test_serve_says_that_no_policy_is_stored(url: str) -> None:
-    """In words, as JSON; the backend's own reader takes it for what it is."""
+def test_serve_gives_the_default_until_something_is_promoted(url: str) -> None:
+    """With an ETag like any other; the backend's own reader takes it for what it is."""
     answer = httpx.get(f"{url}/api/v1/policy/staging")
 
-    assert answer.status_code == 404
-    assert answer.json() == {"schema_version": 1, "message": "no policy of staging is stored; its default holds"}
-    with pytest.raises(NothingStored):
-        source_of(url, "staging").read()
+    assert (answer.status_code, source_of(url, "staging").read()) == (200, default_policy("staging"))
+    again = httpx.get(f"{url}/api/v1/policy/staging", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+
+
+def test_rollback_of_the_first_canary_reaches_a_backend(url: str) -> None:
+    """It is told what holds again; a 404 would leave it with the canary, as the last good policy."""
+    propose(url, V1)
+    change(url, "promote", share=0.5)
+    backend = source_of(url, "testing")
+    tried = backend.read()
+    change(url, "rollback")
+
+    assert (tried is not None and tried.canary is not None, backend.read()) == (True, default_policy("testing"))
 
 
 def test_promoted_policy_is_given_to_the_backends(url: str) -> None:
@@ -214,7 +224,7 @@ def test_hostile_body_is_refused(url: str, content: bytes, status: int) -> None:
 
 
 def test_unknown_environment_is_a_bad_request(url: str) -> None:
-    """Not a 404, which backends take for "nothing is stored yet"."""
+    """Not a 404, which backends take for a collector that has no policies."""
     assert httpx.get(f"{url}/api/v1/policy/mars").status_code == 400
 
 
@@ -240,4 +250,4 @@ def test_policy_asks_for_the_token(start_serve: Any, tmp_path: Any) -> None:
 
     assert httpx.get(guarded.url + PATH).status_code == 401
     assert change(guarded.url, "rollback").status_code == 401
-    assert httpx.get(guarded.url + PATH, headers=headers).status_code == 404
+    assert httpx.get(guarded.url + PATH, headers=headers).status_code == 200

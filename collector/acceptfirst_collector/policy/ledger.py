@@ -63,10 +63,10 @@ class PolicyLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changing = threading.Lock()
-        self._kept: dict[str, tuple[float, Served | None]] = {}
+        self._kept: dict[str, tuple[float, Served]] = {}
 
-    def served(self, environment: str) -> Served | None:
-        """What the backends of an environment are given, ``None`` where nothing is stored for them.
+    def served(self, environment: str) -> Served:
+        """What the backends of an environment are given.
 
         Raises:
             StoreError: the store does not answer, or holds what this version can't read.
@@ -129,7 +129,7 @@ class PolicyLedger:
             self._keep(changed)
             return changed
 
-    def _keep(self, state: PolicyState) -> Served | None:
+    def _keep(self, state: PolicyState) -> Served:
         served = _served(state)
         self._kept[state.environment] = (time.monotonic(), served)
         return served
@@ -139,11 +139,8 @@ class PolicyLedger:
         return _state(rows[0]) if rows else None
 
 
-def _served(state: PolicyState) -> Served | None:
-    policy = state.served
-    if policy is None:
-        return None
-    body = json.dumps(policy_to_document(policy), indent=1, allow_nan=False).encode()
+def _served(state: PolicyState) -> Served:
+    body = json.dumps(policy_to_document(state.served), indent=1, allow_nan=False).encode()
     return Served(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 

@@ -34,14 +34,12 @@ def policy_routes(ledger: PolicyLedger) -> APIRouter:
 
     @router.get("")
     def policy(request: Request, environment: str) -> Response:
-        """What holds for the backends of an environment; 304 to whoever has it, 404 where nothing is stored."""
+        """What holds for the backends of an environment, its default until something is promoted; 304 to who has it."""
         name = _environment(environment)
         try:
             served = ledger.served(name)
         except StoreRefused as error:  # what the store holds, not what the caller asked
             raise RefusedError(503, str(error), RETRY_AFTER_SECONDS) from error
-        if served is None:
-            raise RefusedError(404, f"no policy of {name} is stored; its default holds")
         headers = {"ETag": served.etag, "Cache-Control": "no-cache"}
         if _has(request.headers.get("if-none-match", ""), served.etag):
             return Response(status_code=304, headers=headers)

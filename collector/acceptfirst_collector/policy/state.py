@@ -56,10 +56,10 @@ class PolicyState:
         return self.in_force or default_policy(self.environment)
 
     @property
-    def served(self) -> Policy | None:
-        """What the backends are given, ``None`` where they are to keep their default."""
+    def served(self) -> Policy:
+        """What the backends are given; the default too, or one that is rolled back to would never reach them."""
         if self.candidate is None or not self.share:
-            return self.in_force
+            return self.baseline
         return dataclasses.replace(self.baseline, canary=Canary(self.share, self.candidate))
 
     @property
