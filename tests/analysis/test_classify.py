@@ -162,8 +162,13 @@ def test_classifier_deletes_where_rows_are_stored_when_that_is_not_where_they_ar
     """In a cluster a deletion can't name the table that spreads; the store says what it names."""
     database, statements = handshakes.database, list[str]()
     run, alterable = database.run, database.alterable
+
+    def spied(sql: str, parameters: Any = None) -> None:
+        statements.append(sql)
+        run(sql, parameters)
+
     monkeypatch.setattr(database, "alterable", lambda table: f"{alterable(table)} /* where it is stored */")
-    monkeypatch.setattr(database, "run", lambda sql, *rest: (statements.append(sql), run(sql, *rest))[1])
+    monkeypatch.setattr(database, "run", spied)
     write(handshakes, Evidence("CAGRs", messages_early=0))
     handshakes.write()
     classify(database, catalogue, window)
