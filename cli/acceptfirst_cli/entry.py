@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     from acceptfirst_cli.application import build  # noqa: PLC0415 - may be missing: see above
-    from acceptfirst_store.errors import StoreError  # noqa: PLC0415 - the same
+    from acceptfirst_store.errors import AddressInvalid, StoreError  # noqa: PLC0415 - the same
 
     try:
         build()(arguments, prog_name="acceptfirst")
@@ -36,6 +36,8 @@ def _run(arguments: list[str]) -> int:
         return end.code if isinstance(end.code, int) else ExitCode.OK
     except CommandError as error:
         return _end(str(error), error.exit_code)
+    except AddressInvalid as error:
+        return _end(str(error), ExitCode.USAGE)
     except StoreError as error:
         return _end(str(error), ExitCode.UNREACHABLE)
     except BrokenPipeError:  # the reader of our output has had enough

@@ -186,19 +186,31 @@ def source_of(store: str, url: str, token_file: Path | None) -> Source:
     """What the options mean; with neither, the running ``serve`` of the data directory here, else its store.
 
     Raises:
-        CommandError: when both are given, or the token can't be read.
+        CommandError: when both are given, the URL is none, or the token can't be read.
     """
     if store and url:
         raise CommandError("expected either --store or --url, but got both", ExitCode.USAGE)
     token = token_in(token_file)
     if url:
-        return Source(url=url.rstrip("/"), token=token)
+        return Source(url=_collector_url(url), token=token)
     if store:
         return Source(dsn=store)
     url, certificate = _running(_data_dir() / "serve.json")
     if url:
         return Source(url=url, token=token, certificate=certificate)
     return Source(dsn=f"chdb://{(_data_dir() / 'db').absolute()}")
+
+
+def _collector_url(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise CommandError(
+            f"expected the address of a running serve, such as http://127.0.0.1:4318, but got {text!r}", ExitCode.USAGE
+        )
+    return text.rstrip("/")
 
 
 def question_of(**values: Any) -> Question:

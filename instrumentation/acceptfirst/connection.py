@@ -177,7 +177,7 @@ class Connection(Record):
         now_ns = self._happened("D")
         self.unread_since_monotonic_ns = now_ns - self.clock_ns
         self.unread_after_messages = self.messages_received
-        if not again and "X" not in self.moments:
+        if not again and "X" not in self.moments and self.close_initiator != "server":  # else the gate closed it
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
         if self.state is not _CLOSED:

@@ -99,6 +99,16 @@ def test_check_says_when_there_are_no_handshakes(acceptfirst: Callable[..., Any]
     assert (ended.code, json.loads(ended.out)["enough_data"]) == (ExitCode.NOT_ENOUGH_DATA, False)
 
 
+def test_check_finds_an_outage_before_the_range_when_a_window_still_holds_it(
+    acceptfirst: Callable[..., Any], outage: str
+) -> None:
+    """Nobody connects any more, and the budget is burnt all the same: 3, not 4."""
+    later = ("--since", "2026-11-16T02:00", "--until", "2026-11-16T02:30")
+    ended = acceptfirst("alerts", "check", "--store", outage, *later, "--json")
+    document = json.loads(ended.out)
+    assert (ended.code, document["handshakes"], bool(document["findings"])) == (ExitCode.FINDINGS, 0, True)
+
+
 def test_check_of_another_environment_has_nothing_to_judge(acceptfirst: Callable[..., Any], store: str) -> None:
     """The handshakes of production say nothing about staging."""
     assert acceptfirst("alerts", "check", "--store", store, *WEEK, "--environment", "staging").code == 4

@@ -150,3 +150,17 @@ def test_policy_outside_the_guardrails_is_a_usage_error(acceptfirst: Run, tmp_pa
     ended = acceptfirst("policy", "show", "long.toml")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "from 0 to 250" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["classify", "recommend", "verify", "report"])
+@pytest.mark.parametrize(
+    ("option", "address"), [("--url", "nonsense"), ("--url", "ftp://host"), ("--store", "mysql://h")]
+)
+def test_command_ends_with_a_usage_error_when_an_address_is_none(
+    acceptfirst: Run, verb: str, option: str, address: str
+) -> None:
+    """2 and not 5, which asks to try again later; one line that shows what an address looks like."""
+    ended = acceptfirst(verb, option, address)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "expected" in ended.err
+    assert "://" in ended.err

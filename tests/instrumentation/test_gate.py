@@ -156,6 +156,17 @@ def test_gate_closes_with_1013_when_the_policy_says_so(server: Any, spans: Any) 
     assert ("CONNECTED", "ERROR", "timeout") in spans.transitions()
 
 
+def test_gate_is_the_initiator_when_it_closed_in_the_applications_place(server: Any, spans: Any) -> None:
+    """Neither the application, which only got a disconnect, nor the client, which waited patiently."""
+    seen: list[tuple[bool, str]] = []
+    app = held(reader_task_app(0.08, seen), spans, handshake_timeout_ms=20, gate_timeout_action="close")
+    script = server([CONNECT, message("x")])
+    asyncio.run(script.run(app))
+
+    assert spans.last()["acceptfirst.close.initiator"] == "server"
+    assert spans.last()["acceptfirst.close.code"] == 1013
+
+
 def test_cancelled_receive_loses_no_message(server: Any, spans: Any) -> None:
     """A reader that gives up while the gate is shut leaves its message to the next one."""
     got: list[str] = []

@@ -13,7 +13,20 @@ WITH
         GROUP BY user_hash, minute
         HAVING count() >= 3
     ),
-    -- Seconds in which far more came than usual, where anything like a burst of breaks was seen at all.
+    -- Around seconds in which ten or more broke off: in one of the two seconds of a burst there are as many.
+    (SELECT groupBitmapState(toUInt32(minute + distance - 8))
+        FROM (
+            SELECT DISTINCT intDiv(second, 60) AS minute
+            FROM (
+                SELECT service, intDiv(toUnixTimestamp64Milli(last_seen), 1000) AS second
+                FROM acceptfirst.handshakes
+                WHERE first_seen >= from_at AND first_seen < to_at AND close_code IN (1005, 1006, 1011, 1012)
+                GROUP BY service, second
+                HAVING count() >= 10
+            )
+        )
+        ARRAY JOIN range(0, 12) AS distance) AS bursts,
+    -- Seconds in which far more came than usual.
     crowds AS (
         SELECT intDiv(second, 60) AS minute
         FROM (
@@ -23,10 +36,7 @@ WITH
                 SELECT service, intDiv(toUnixTimestamp64Milli(first_seen), 1000) AS second, count() AS begun
                 FROM acceptfirst.handshakes
                 WHERE first_seen >= from_at AND first_seen < to_at AND toUnixTimestamp64Nano(pending_at) != 0
-                    AND (SELECT max(broken) FROM (
-                        SELECT count() AS broken FROM acceptfirst.handshakes
-                        WHERE first_seen >= from_at AND first_seen < to_at AND close_code IN (1005, 1006, 1011, 1012)
-                        GROUP BY service, intDiv(toUnixTimestamp64Milli(last_seen), 1000))) >= 10
+                    AND bitmapContains(bursts, toUInt32(intDiv(toUnixTimestamp64Milli(first_seen), 60000)))
                 GROUP BY service, second
             )
         )

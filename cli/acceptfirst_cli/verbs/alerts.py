@@ -207,7 +207,9 @@ def _end(document: Mapping[str, Any]) -> None:
     if document["errors"]:
         asked = "; ".join(f"{rule}: {error}" for rule, error in document["errors"].items())
         raise CommandError(f"not every rule could be asked: {asked}", ExitCode.UNREACHABLE)
-    if not document["handshakes"]:
+    # A window that is longer than the range may rest on handshakes before it; a rule for silence rests on none.
+    rests_on_some = document["handshakes"] or any(finding["n"] for finding in document["findings"])
+    if not rests_on_some:
         raise CommandError("no handshakes in this range: nothing to judge", ExitCode.NOT_ENOUGH_DATA)
     if document["findings"]:
         raise CommandError(f"{len(document['findings'])} alert rules hold", ExitCode.FINDINGS)

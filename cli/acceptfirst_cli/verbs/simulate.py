@@ -60,15 +60,6 @@ PolicyOption = Annotated[
     typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
 ]
 
-PolicyOption = Annotated[
-    Path | None,
-    typer.Option(help="Make nothing: replay what is recorded under this policy file, and say what can't be known."),
-]
-ImpatientOption = Annotated[float, typer.Option(help="Share of clients that don't wait to be told that it is ready.")]
-CleanOption = Annotated[
-    bool, typer.Option("--clean", help="Nothing goes wrong: no faults, episodes, impatience, cold.")
-]
-
 
 def run(
     *,
