@@ -162,13 +162,13 @@ def test_classifier_deletes_where_rows_are_stored_when_that_is_not_where_they_ar
     """In a cluster a deletion can't name the table that spreads; the store says what it names."""
     database, statements = handshakes.database, list[str]()
     run, alterable = database.run, database.alterable
-    monkeypatch.setattr(database, "alterable", lambda table: f"{alterable(table)} /* where it is stored */")
 
-    def note(sql: str, *rest: Any) -> None:
+    def spied(sql: str, parameters: Any = None) -> None:
         statements.append(sql)
-        run(sql, *rest)
+        run(sql, parameters)
 
-    monkeypatch.setattr(database, "run", note)
+    monkeypatch.setattr(database, "alterable", lambda table: f"{alterable(table)} /* where it is stored */")
+    monkeypatch.setattr(database, "run", spied)
     write(handshakes, Evidence("CAGRs", messages_early=0))
     handshakes.write()
     classify(database, catalogue, window)

@@ -166,3 +166,15 @@ def test_store_blames_the_data_when_they_are_scattered_over_too_many_days(databa
     body = b"".join(_request(start_time_unix_nano=day * 86_400_000_000_000).SerializeToString() for day in days)
     with pytest.raises(DataRefused, match="Too many partitions"):
         database.insert_requests(body, "scattered")
+
+
+def test_store_has_indexes_of_attributes_when_parts_were_merged(database: Database) -> None:
+    """An insert doesn't pay for them, a search in what was merged doesn't miss them."""
+    request = _request(start_time_unix_nano=START_NS - 400 * 86_400_000_000_000)  # a partition of its own
+    size = """SELECT secondary_indices_uncompressed_bytes AS n FROM system.parts
+        WHERE active AND table = 'otel_traces' AND partition = {day:String}"""
+    day = str(_row(database, request)["Timestamp"].date())
+    [before] = database.rows(size, {"day": day})
+    database.run(f"OPTIMIZE TABLE acceptfirst.otel_traces PARTITION '{day}' FINAL")
+    [after] = database.rows(size, {"day": day})
+    assert after["n"] > before["n"]
