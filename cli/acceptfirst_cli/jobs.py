@@ -19,9 +19,9 @@ from fastapi import APIRouter, Body, FastAPI, Query
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from acceptfirst_analysis.classify import classify
-from acceptfirst_analysis.memory import remember
-from acceptfirst_analysis.recommendation import Recommendation, Settings
+from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.tuning.memory import remember
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.window import parse_instant, window_between
 from acceptfirst_cli.alert_job import AlertJob, alert_duty, alert_file_of, alert_routes
 from acceptfirst_cli.catalogues import usable_catalogue
@@ -122,7 +122,7 @@ class Jobs:
             return self._work(job, question)
 
     def tune(self, options: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Find out what is next with each environment's policy, and do it; see ``acceptfirst_analysis.loop``.
+        """Find out what is next with each environment's policy, and do it; see ``acceptfirst_analysis.loop.look``.
 
         Args:
             options: ``is_automatic`` and ``share``.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from acceptfirst.policy import PolicyError, policy_from_document
-from acceptfirst_analysis.memory import ACTOR
+from acceptfirst_analysis.tuning.memory import ACTOR
 from acceptfirst_collector.policy.ledger import Account, PolicyLedger
 from acceptfirst_collector.policy.state import ChangeConflictError, ChangeInvalidError
 
@@ -20,7 +20,7 @@ def carry_out(policies: PolicyLedger, outlook: Mapping[str, Any]) -> dict[str, s
 
     Args:
         policies: where policies are kept.
-        outlook: an ``acceptfirst_analysis.loop.Outlook`` as JSON.
+        outlook: an ``acceptfirst_analysis.loop.look.Outlook`` as JSON.
 
     Returns:
         ``environment``, ``stage``, ``message``, and ``done`` (the action) where it was done. A step that no longer

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
-from acceptfirst_analysis.recommendation import Settings
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.window import Window, WindowError, iso_week, parse_instant, window_between
 
 FORMATS: Final = ("html", "md", "json", "email")

@@ -68,7 +68,7 @@ class Source:
         """Classify, here or there."""
         if self.url:
             return self._post("classify", question)
-        classifier = importlib.import_module("acceptfirst_analysis.classify")
+        classifier = importlib.import_module("acceptfirst_analysis.classification.classify")
         catalogue = importlib.import_module("acceptfirst_cli.catalogues").usable_catalogue()
         with self._database() as database:
             window = _asked(question.window)(datetime.now(UTC))
@@ -234,8 +234,8 @@ def _asked(reading: Any) -> Any:
 
 
 def _remember(database: Any, document: dict[str, Any], now: datetime) -> None:
-    memory = importlib.import_module("acceptfirst_analysis.memory")
-    model = importlib.import_module("acceptfirst_analysis.recommendation")
+    memory = importlib.import_module("acceptfirst_analysis.tuning.memory")
+    model = importlib.import_module("acceptfirst_analysis.tuning.recommendation")
     windows = importlib.import_module("acceptfirst_analysis.window")
     since, until = (windows.parse_instant(document["window"][key], now=now) for key in ("since", "until"))
     rows = [model.Recommendation.from_row(row) for row in document["recommendations"]]

@@ -17,17 +17,17 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from acceptfirst.environment import ENVIRONMENTS
-from acceptfirst_analysis.canary import CanarySettings
-from acceptfirst_analysis.drift import drifts
-from acceptfirst_analysis.drift import to_document as drift_document
-from acceptfirst_analysis.loop import LoopSettings, look
-from acceptfirst_analysis.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
+from acceptfirst_analysis.loop.canary import CanarySettings
+from acceptfirst_analysis.loop.drift import drifts
+from acceptfirst_analysis.loop.drift import to_document as drift_document
+from acceptfirst_analysis.loop.look import LoopSettings, look
+from acceptfirst_analysis.loop.verification import to_document as verification_document
+from acceptfirst_analysis.loop.verification import verify
 from acceptfirst_analysis.report.gather import gather
 from acceptfirst_analysis.report.mail import render_mail
 from acceptfirst_analysis.report.render import render_html, render_json, render_markdown
+from acceptfirst_analysis.tuning.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
 from acceptfirst_analysis.value import business_value
-from acceptfirst_analysis.verification import to_document as verification_document
-from acceptfirst_analysis.verification import verify
 from acceptfirst_cli.catalogues import usable_catalogue
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.question import Question, QuestionError
@@ -88,7 +88,7 @@ def answer_value(reader: StatementReader, question: Question) -> dict[str, Any]:
 
 
 def answer_tune(reader: StatementReader, question: Question, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be done next with each environment's policy: see ``acceptfirst_analysis.loop``."""
+    """What is to be done next with each environment's policy: see ``acceptfirst_analysis.loop.look``."""
     settings = LoopSettings(
         is_automatic=bool(options.get("is_automatic", False)),
         share=float(options.get("share", LoopSettings().share)),

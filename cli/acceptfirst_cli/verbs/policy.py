@@ -19,8 +19,8 @@ from acceptfirst.policy import (
     policy_to_document,
 )
 from acceptfirst.policy.document import SETTINGS
-from acceptfirst_analysis.proposal import propose
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.loop.proposal import propose
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.policy_client import PolicyClient
 from acceptfirst_cli.source import (

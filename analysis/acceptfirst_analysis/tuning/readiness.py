@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import fisher_exact
 
-from acceptfirst_analysis.bounds import Milliseconds
-from acceptfirst_analysis.multiple import holm
+from acceptfirst_analysis.statistics.bounds import Milliseconds
+from acceptfirst_analysis.statistics.multiple import holm
 
 StratumKey = tuple[str, str, str]
 

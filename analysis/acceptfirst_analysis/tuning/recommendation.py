@@ -76,7 +76,7 @@ class Recommendation:
         retry: how to try again by the ladder: ``attempts_max``, ``jitter`` (``full``: each wait is drawn from 0 to its
             step), ``budget_share`` (retries a server may have at once, of its handshakes).
         pattern: the race that a ``code_fix`` is for.
-        cost: what it costs and what it saves; see ``acceptfirst_analysis.verdict``.
+        cost: what it costs and what it saves; see ``acceptfirst_analysis.tuning.verdict``.
         rationale: why, in sentences.
         provisional: whether the range was anything but one complete ISO week.
         from_values: the setting in force.

@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from acceptfirst.catalogue import Catalogue, Pattern
-from acceptfirst_analysis import wording
-from acceptfirst_analysis.bounds import rate
-from acceptfirst_analysis.exploration import Arm, Trial, next_trial
-from acceptfirst_analysis.readiness import Stratum, StratumKey, strata_of
-from acceptfirst_analysis.recommendation import SCHEMA_VERSION, Recommendation, Settings
+from acceptfirst_analysis.statistics.bounds import rate
+from acceptfirst_analysis.tuning import wording
+from acceptfirst_analysis.tuning.exploration import Arm, Trial, next_trial
+from acceptfirst_analysis.tuning.readiness import Stratum, StratumKey, strata_of
+from acceptfirst_analysis.tuning.recommendation import SCHEMA_VERSION, Recommendation, Settings
+from acceptfirst_analysis.tuning.verdict import judge
+from acceptfirst_analysis.tuning.weeks import headroom, weeks_of, whole_weeks
 from acceptfirst_analysis.units import per_cent
-from acceptfirst_analysis.verdict import judge
-from acceptfirst_analysis.weeks import headroom, weeks_of, whole_weeks
 from acceptfirst_analysis.window import WEEK, Window, week_before, window_between
 
 HISTORY: Final = 8 * WEEK

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 from acceptfirst_analysis.window import Window
 
 TABLE: Final = "tuning_recommendations"

@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 
 from scipy.special import betaincinv
 
-from acceptfirst_analysis.arms import HARMS, ArmCounts, Harm
-from acceptfirst_analysis.sequential import (
+from acceptfirst_analysis.loop.arms import HARMS, ArmCounts, Harm
+from acceptfirst_analysis.statistics.sequential import (
     handshakes_until_below,
     log_evidence,
     log_rate_above,

@@ -4,7 +4,7 @@ The burn rate is the violation rate in units of the objective: at 1 the error bu
 period ends. A rule fires when a long window shows that it matters and a short one that it still goes on (Google SRE
 workbook, chapter 5; the windows are those of the Prometheus mixins). With 60 handshakes an hour a single violation is
 16 times the objective: without a least number of events such a rule cries wolf in 71 of 100 quiet weekends, with it in
-none. Below about 600 handshakes an hour ``acceptfirst_analysis.sequential.log_change_evidence`` says more.
+none. Below about 600 handshakes an hour ``acceptfirst_analysis.statistics.sequential.log_change_evidence`` says more.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from acceptfirst_analysis.readiness import StratumKey
+from acceptfirst_analysis.tuning.readiness import StratumKey
 
 BINS_PER_DECADE: Final = 100
 WEEKS_MIN: Final = 4

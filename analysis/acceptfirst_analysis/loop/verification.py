@@ -15,11 +15,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy.stats import fisher_exact
 
-from acceptfirst_analysis.arms import ArmCounts
-from acceptfirst_analysis.bounds import Rate, rate, samples_required
-from acceptfirst_analysis.multiple import holm
-from acceptfirst_analysis.recommend import StatementReader
-from acceptfirst_analysis.recommendation import Settings
+from acceptfirst_analysis.loop.arms import ArmCounts
+from acceptfirst_analysis.statistics.bounds import Rate, rate, samples_required
+from acceptfirst_analysis.statistics.multiple import holm
+from acceptfirst_analysis.tuning.recommend import StatementReader
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.units import milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
 

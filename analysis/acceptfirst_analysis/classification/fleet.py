@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from acceptfirst.catalogue import Catalogue, Pattern
-from acceptfirst_analysis.suspects import suspects_sql
+from acceptfirst_analysis.classification.suspects import suspects_sql
 from acceptfirst_store.statements import statement
 
 COLUMNS: Final = (

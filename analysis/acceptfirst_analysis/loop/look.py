@@ -21,13 +21,13 @@ from typing import Any, Final, Literal
 from acceptfirst.catalogue import Catalogue
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst.policy import Policy, PolicyError, default_policy, policy_from_document, policy_to_document
-from acceptfirst_analysis.arms import ArmCounts
-from acceptfirst_analysis.canary import CanarySettings, judge_canary
-from acceptfirst_analysis.memory import ACTOR
-from acceptfirst_analysis.proposal import APPLICABLE, propose, within_step
-from acceptfirst_analysis.recommend import StatementReader, recommend
-from acceptfirst_analysis.recommendation import Settings
-from acceptfirst_analysis.verification import Verification, verifications
+from acceptfirst_analysis.loop.arms import ArmCounts
+from acceptfirst_analysis.loop.canary import CanarySettings, judge_canary
+from acceptfirst_analysis.loop.proposal import APPLICABLE, propose, within_step
+from acceptfirst_analysis.loop.verification import Verification, verifications
+from acceptfirst_analysis.tuning.memory import ACTOR
+from acceptfirst_analysis.tuning.recommend import StatementReader, recommend
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.window import WEEK, Window, week_before, window_between
 
 LATE_SPANS: Final = timedelta(hours=1)

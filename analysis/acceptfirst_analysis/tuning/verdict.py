@@ -13,8 +13,7 @@ from typing import Final
 
 from acceptfirst.environment import UnknownEnvironmentError
 from acceptfirst.policy import HANDSHAKE_TIMEOUT_MS_MAX, default_policy
-from acceptfirst_analysis import wording
-from acceptfirst_analysis.bounds import (
+from acceptfirst_analysis.statistics.bounds import (
     censored_quantile,
     cheapest_delay,
     quantile_estimate,
@@ -24,8 +23,9 @@ from acceptfirst_analysis.bounds import (
     samples_min,
     samples_required,
 )
-from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
-from acceptfirst_analysis.recommendation import Recommendation, Settings, Verdict
+from acceptfirst_analysis.tuning import wording
+from acceptfirst_analysis.tuning.readiness import ReadinessTimes, Stratum
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings, Verdict
 
 LADDER_EXCEEDANCES: Final = (0.05, 0.005)  # waits end at Q95 and Q99.5, and then at the delay itself
 KEEP_SLACK: Final = 1.25  # a delay in force that is at most a quarter above the bound is not worth a change
@@ -79,7 +79,7 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool, headroom: 
         stratum: its sample and its setting in force.
         settings: objective, confidence and costs.
         provisional: whether the range was anything but one complete ISO week.
-        headroom: what a delay is multiplied by for next week's drift; see ``acceptfirst_analysis.weeks.headroom``.
+        headroom: what a delay is multiplied by for next week's drift; see ``weeks.headroom``.
 
     Returns:
         A row whose ``cost`` holds ``connections`` (estimated from the weights), ``wait_ms_mean_before`` and

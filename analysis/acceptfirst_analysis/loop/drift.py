@@ -18,10 +18,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy.stats import fisher_exact
 
-from acceptfirst_analysis.multiple import holm
-from acceptfirst_analysis.readiness import StratumKey
-from acceptfirst_analysis.recommend import StatementReader
-from acceptfirst_analysis.weeks import Histogram, WeekOfVersion, weeks_of, whole_weeks
+from acceptfirst_analysis.statistics.multiple import holm
+from acceptfirst_analysis.tuning.readiness import StratumKey
+from acceptfirst_analysis.tuning.recommend import StatementReader
+from acceptfirst_analysis.tuning.weeks import Histogram, WeekOfVersion, weeks_of, whole_weeks
 from acceptfirst_analysis.window import WEEK, Window, week_before, window_between
 
 Series = Literal["median", "cold_share"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from acceptfirst_analysis.bounds import samples_required
-from acceptfirst_analysis.exploration import Trial
-from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
-from acceptfirst_analysis.recommendation import Settings
+from acceptfirst_analysis.statistics.bounds import samples_required
+from acceptfirst_analysis.tuning.exploration import Trial
+from acceptfirst_analysis.tuning.readiness import ReadinessTimes, Stratum
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.units import milliseconds, per_cent
 
 

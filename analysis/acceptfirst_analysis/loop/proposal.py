@@ -9,7 +9,7 @@ from typing import Final
 from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
 from acceptfirst.policy import Policy, default_policy
 from acceptfirst.policy.steps import STEP_DOWN_MS_MIN, STEP_DOWN_SHARE_MAX
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 
 #: Verdicts that a policy can carry out; the others ask for code, for a look or for more handshakes.
 APPLICABLE: Final = frozenset({"gate", "delay", "poll"})

@@ -1,11 +1,11 @@
 """Classifies stored handshakes inside the store, by the catalogue that the process uses.
 
-The catalogue is compiled to SQL (``acceptfirst_analysis.matching``). Rows are scanned as they lie, batch by batch; only
-connections with a row that may show something are put together from all their rows and judged. Nothing is fetched:
-rows go from table to table. What no pattern explains is written down too (``acceptfirst_analysis.unclassified``).
+The catalogue is compiled to SQL (``matching``). Rows are scanned as they lie, batch by batch; only connections with a
+row that may show something are put together from all their rows and judged. Nothing is fetched: rows go from table to
+table. What no pattern explains is written down too (``unclassified``).
 
-What only many connections show is found before, by named statements of the store (``acceptfirst_analysis.fleet``),
-since it may explain what one of them shows.
+What only many connections show is found before, by named statements of the store (``fleet``), since it may explain what
+one of them shows.
 
 Idempotent: what is there already is not written again, and what a longer signature has since disproved is deleted.
 """
@@ -20,11 +20,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from acceptfirst.catalogue import Catalogue, Pattern
-from acceptfirst_analysis.batches import DAYS_SQL, TOUCHED, TOUCHED_DAYS_SQL, TOUCHED_FROM_SQL, WITHIN, batches
-from acceptfirst_analysis.fleet import SUSPECTS, TABLE, names_sql, occurrences_sql, suspects_sql_into, unexplained_sql
-from acceptfirst_analysis.matching import Compiled, fields_sql, quoted
-from acceptfirst_analysis.timeline import timeline_sql
-from acceptfirst_analysis.unclassified import INNOCENT_SIGNATURE, PATTERN, UNCLASSIFIED, evidence_sql, excuse_sql
+from acceptfirst_analysis.classification.batches import (
+    DAYS_SQL,
+    TOUCHED,
+    TOUCHED_DAYS_SQL,
+    TOUCHED_FROM_SQL,
+    WITHIN,
+    batches,
+)
+from acceptfirst_analysis.classification.fleet import (
+    SUSPECTS,
+    TABLE,
+    names_sql,
+    occurrences_sql,
+    suspects_sql_into,
+    unexplained_sql,
+)
+from acceptfirst_analysis.classification.matching import Compiled, fields_sql, quoted
+from acceptfirst_analysis.classification.timeline import timeline_sql
+from acceptfirst_analysis.classification.unclassified import (
+    INNOCENT_SIGNATURE,
+    PATTERN,
+    UNCLASSIFIED,
+    evidence_sql,
+    excuse_sql,
+)
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.statements import statement
 

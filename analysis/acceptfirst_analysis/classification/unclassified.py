@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from acceptfirst.catalogue import Catalogue, Pattern
-from acceptfirst_analysis.matching import quoted
+from acceptfirst_analysis.classification.matching import quoted
 
 UNCLASSIFIED: Final = "unclassified"
 
