@@ -172,6 +172,7 @@ def _on_page(alert: Mapping[str, Any]) -> Alert:
         labels={name: alert[name] for name in DIMENSIONS if alert[name]},
         summary=alert["summary"],
         runbook=alert["runbook"],
+        silenced=alert["silenced"] or "",
     )
 
 
