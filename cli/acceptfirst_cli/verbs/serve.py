@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import typer
 
-from acceptfirst_cli.configuration import TOKEN_VARIABLE, reread_settings
+from acceptfirst_cli.configuration import TOKEN_VARIABLE, file_of, reread_settings
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.mail import (
     MailFromOption,
@@ -77,7 +77,8 @@ def run(
     values["grpc_port"] = _usable_grpc_port(grpc_port, host, port, server)
     settings = settings_from(values)
     extension = importlib.import_module("acceptfirst_cli.jobs").Extension(
-        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share, mail) if jobs else None
+        importlib.import_module("acceptfirst_cli.duties").DutySettings(automatic, canary_share, mail) if jobs else None,
+        configuration=file_of(context).path,
     )
     _serve(server, settings, extension, lambda: _reread(context, settings.grpc_port))
 
