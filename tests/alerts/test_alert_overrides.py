@@ -15,7 +15,7 @@ from acceptfirst_analysis.alerts.overrides import OverrideError, overridden_rule
 from acceptfirst_analysis.alerts.rules import Rule, all_rules
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, alert_settings
 from acceptfirst_analysis.dashboards.alerting import alerting_json
-from acceptfirst_cli.alert_job import AlertFile
+from acceptfirst_cli.jobs.alerting import AlertFile
 from acceptfirst_store.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]

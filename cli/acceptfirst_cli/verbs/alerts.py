@@ -17,11 +17,9 @@ from acceptfirst_analysis.alerts.notify.plan import Delivery
 from acceptfirst_analysis.alerts.notify.send import Outcome, send_all
 from acceptfirst_analysis.alerts.rules import Condition, Rule
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
-from acceptfirst_cli.alert_rules import with_rules_of
-from acceptfirst_cli.configuration import file_of
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.question import Question, QuestionError
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.alert_rules import with_rules_of
+from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.asking.source import (
     DATA_DIR,
     EnvironmentOption,
     JsonOption,
@@ -34,7 +32,9 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.configuration import file_of
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

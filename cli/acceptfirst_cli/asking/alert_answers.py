@@ -11,7 +11,7 @@ from acceptfirst_analysis.alerts.evaluate import StatementReader
 from acceptfirst_analysis.alerts.memory import episode_from
 from acceptfirst_analysis.alerts.round import SCHEMA_VERSION, alert_json
 from acceptfirst_analysis.alerts.settings import AlertSettings
-from acceptfirst_cli.question import Question, QuestionError
+from acceptfirst_cli.asking.question import Question, QuestionError
 
 ANY: Final[Mapping[str, Any]] = {
     "environment": "",

@@ -9,10 +9,10 @@ from typing import Any
 
 from acceptfirst.policy import Policy, PolicyError
 from acceptfirst.policy.file import load_policy_file
+from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.asking.source import source_of
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.question import Question, QuestionError
-from acceptfirst_cli.source import source_of
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 _COLUMNS = ("environment", "service", "route", "gate", "n", "violations", "would have been", "waited p95", "timed out")
 

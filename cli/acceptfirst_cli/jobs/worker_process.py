@@ -17,7 +17,7 @@ class WorkerFailedError(Exception):
 
 
 class WorkerProcess:
-    """One worker at a time; see ``acceptfirst_cli.worker``."""
+    """One worker at a time; see ``acceptfirst_cli.jobs.worker``."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -66,7 +66,7 @@ class WorkerProcess:
                 raise WorkerFailedError(f"the job {job} was not begun: this process is ending")
             try:
                 self._child = subprocess.Popen(  # noqa: S603 - our own module, nothing from the request in its arguments
-                    [sys.executable, "-m", "acceptfirst_cli.worker", job],
+                    [sys.executable, "-m", "acceptfirst_cli.jobs.worker", job],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

@@ -1,9 +1,9 @@
 """Answers questions that need the statistics: in a process of its own for ``serve``, in this one for a store.
 
-``python -m acceptfirst_cli.worker recommend`` reads ``{"url", "token", "question"}`` (or ``{"dsn", "question"}``) from
-standard input, reads the store through the collector at that URL (or opens the store), and prints one JSON object: the
-answer, or ``{"error", "exit_code"}``. So what the statistics need (well over 100 MB) is gone again when the answer is
-there.
+``python -m acceptfirst_cli.jobs.worker recommend`` reads ``{"url", "token", "question"}`` (or ``{"dsn",
+"question"}``) from standard input, reads the store through the collector at that URL (or opens the store), and prints
+one JSON object: the answer, or ``{"error", "exit_code"}``. So what the statistics need (well over 100 MB) is gone
+again when the answer is there.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from acceptfirst_analysis.report.mail import render_mail
 from acceptfirst_analysis.report.render import render_html, render_json, render_markdown
 from acceptfirst_analysis.tuning.recommend import EnvironmentUnseenError, StatementReader, recommend, to_document
 from acceptfirst_analysis.value import business_value
-from acceptfirst_cli.catalogues import usable_catalogue
+from acceptfirst_cli.asking.catalogues import usable_catalogue
+from acceptfirst_cli.asking.question import Question, QuestionError
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.question import Question, QuestionError
 from acceptfirst_store.database import open_database
 from acceptfirst_store.errors import StoreError
 from acceptfirst_store.remote import RemoteStore

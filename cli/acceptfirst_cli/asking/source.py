@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 import httpx
 import typer
 
+from acceptfirst_cli.asking.question import Question, QuestionError
 from acceptfirst_cli.configuration import TOKEN_VARIABLE
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.question import Question, QuestionError
 
 JOB_SECONDS_MAX: Final = 150.0
 CARE_SECONDS_MAX: Final = 3600.0
@@ -69,7 +69,7 @@ class Source:
         if self.url:
             return self._post("classify", question)
         classifier = importlib.import_module("acceptfirst_analysis.classification.classify")
-        catalogue = importlib.import_module("acceptfirst_cli.catalogues").usable_catalogue()
+        catalogue = importlib.import_module("acceptfirst_cli.asking.catalogues").usable_catalogue()
         with self._database() as database:
             window = _asked(question.window)(datetime.now(UTC))
             found = classifier.classify(database, catalogue, window, question.environment)
@@ -125,7 +125,7 @@ class Source:
         """
         if self.url:
             return self._request("GET", f"alerts?{urlencode(filters)}", None, JOB_SECONDS_MAX)
-        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        answers = importlib.import_module("acceptfirst_cli.asking.alert_answers")
         with self._database() as database:
             listed: dict[str, Any] = answers.alerts_document(database, filters, settings)
             return listed
@@ -135,7 +135,7 @@ class Source:
         if self.url:
             wanted = {name: getattr(question, name) for name in ("environment", "since", "until", "week")}
             return self._request("POST", "jobs/alerts", {"check": True, **wanted}, JOB_SECONDS_MAX)
-        answers = importlib.import_module("acceptfirst_cli.alert_answers")
+        answers = importlib.import_module("acceptfirst_cli.asking.alert_answers")
         with self._database() as database:
             importlib.import_module("acceptfirst_store.rollup").refresh_rollup(database)
             checked: dict[str, Any] = _asked(answers.check_document)(database, question, settings)
@@ -151,7 +151,7 @@ class Source:
             yield database
 
     def _work(self, job: str, database: Any, question: Question) -> dict[str, Any]:
-        answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.worker").answer(job, database, question)
+        answer: dict[str, Any] = importlib.import_module("acceptfirst_cli.jobs.worker").answer(job, database, question)
         return answer
 
     @contextmanager

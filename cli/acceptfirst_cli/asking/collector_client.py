@@ -8,8 +8,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+from acceptfirst_cli.asking.source import Source
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import Source
 
 PATIENCE_S: Final = 30.0
 _CODES: Final = {400: ExitCode.USAGE, 401: ExitCode.USAGE, 403: ExitCode.USAGE, 404: ExitCode.FAILURE}

@@ -24,18 +24,18 @@ from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.tuning.memory import remember
 from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.window import parse_instant, window_between
-from acceptfirst_cli.alert_job import AlertJob, alert_duty, alert_file_of, alert_routes
-from acceptfirst_cli.catalogues import usable_catalogue
-from acceptfirst_cli.duties import DutySettings, duties_of
+from acceptfirst_cli.asking.catalogues import usable_catalogue
+from acceptfirst_cli.asking.question import FORMATS, Question, QuestionError
 from acceptfirst_cli.errors import ExitCode
-from acceptfirst_cli.hosts import CollectorHost, JobHost
-from acceptfirst_cli.kept_reports import ReportShelf
-from acceptfirst_cli.loop_steps import carry_out
+from acceptfirst_cli.jobs.alerting import AlertJob, alert_duty, alert_file_of, alert_routes
+from acceptfirst_cli.jobs.duties import DutySettings, duties_of
+from acceptfirst_cli.jobs.hosts import CollectorHost, JobHost
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
+from acceptfirst_cli.jobs.loop_steps import carry_out
+from acceptfirst_cli.jobs.timetable import START_DELAY_SECONDS, Timetable
+from acceptfirst_cli.jobs.worker_process import WorkerFailedError, WorkerProcess
 from acceptfirst_cli.page.documents import report_file
 from acceptfirst_cli.page.mount import mount_page
-from acceptfirst_cli.question import FORMATS, Question, QuestionError
-from acceptfirst_cli.timetable import START_DELAY_SECONDS, Timetable
-from acceptfirst_cli.worker_process import WorkerFailedError, WorkerProcess
 from acceptfirst_collector.api import ListPage
 from acceptfirst_collector.otlp.refusal import RefusedError
 from acceptfirst_collector.paging import page_of

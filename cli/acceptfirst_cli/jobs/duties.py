@@ -10,11 +10,11 @@ from typing import Any, Final, Protocol
 
 from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst_analysis.window import BEGINNING, Window, week_before
-from acceptfirst_cli.hosts import JobHost
-from acceptfirst_cli.kept_reports import ReportShelf
-from acceptfirst_cli.mail import MailSettings, send_report
-from acceptfirst_cli.question import Question
-from acceptfirst_cli.timetable import Duty, Result, Say
+from acceptfirst_cli.asking.question import Question
+from acceptfirst_cli.jobs.hosts import JobHost
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
+from acceptfirst_cli.jobs.mail import MailSettings, send_report
+from acceptfirst_cli.jobs.timetable import Duty, Result, Say
 
 LOOK_BACK: Final = timedelta(hours=1)
 LONG_LOOK_BACK: Final = timedelta(hours=26)
@@ -44,7 +44,7 @@ class DutySettings:
 
 
 class DoesJobs(Protocol):
-    """Whoever does the jobs: ``acceptfirst_cli.jobs.Jobs``."""
+    """Whoever does the jobs: ``acceptfirst_cli.jobs.routes.Jobs``."""
 
     def classify(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
         """Classify what is stored."""

@@ -21,12 +21,12 @@ from acceptfirst_analysis.alerts.round import run_round
 from acceptfirst_analysis.alerts.rules import DIMENSIONS
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
 from acceptfirst_analysis.page.model import Alert
-from acceptfirst_cli.alert_answers import alerts_document, check_document
-from acceptfirst_cli.alert_rules import with_rules_of
+from acceptfirst_cli.asking.alert_answers import alerts_document, check_document
+from acceptfirst_cli.asking.alert_rules import with_rules_of
+from acceptfirst_cli.asking.question import Question, QuestionError
 from acceptfirst_cli.configuration import read_file
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.question import Question, QuestionError
-from acceptfirst_cli.timetable import Duty, Result, Say
+from acceptfirst_cli.jobs.timetable import Duty, Result, Say
 from acceptfirst_collector.api import LIMIT_DEFAULT, LIMIT_MAX, Filters
 from acceptfirst_collector.otlp.refusal import RefusedError
 from acceptfirst_store.database import Database

@@ -10,8 +10,8 @@ from typing import Any, Final
 import httpx
 
 from acceptfirst.policy import Policy, PolicyError, policy_from_document, policy_to_document
+from acceptfirst_cli.asking.source import Source
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import Source
 
 PATIENCE_S: Final = 30.0
 _NOT_FOUND: Final = 404
