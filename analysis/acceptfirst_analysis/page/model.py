@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from acceptfirst.catalogue import Pattern
-from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.report.model import Figure, Timeline
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 
 Mood = Literal["change", "fix", "fine", "unknown"]
 

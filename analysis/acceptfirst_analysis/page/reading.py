@@ -24,8 +24,8 @@ from acceptfirst_analysis.page.model import (
     PolicyStep,
     RaceCount,
 )
-from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, goal, setting_in_force
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 from acceptfirst_analysis.units import milliseconds, per_cent
 from acceptfirst_store.database import StatementRunner
 

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from acceptfirst_analysis.page import reading, render, single
 from acceptfirst_analysis.page.board import Board
-from acceptfirst_cli.kept_reports import ReportShelf
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
 from acceptfirst_cli.page.documents import HEADERS, asset, document, report_file
 from acceptfirst_store.errors import StoreError
 

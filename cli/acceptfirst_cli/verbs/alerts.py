@@ -17,9 +17,8 @@ from acceptfirst_analysis.alerts.notify.plan import Delivery
 from acceptfirst_analysis.alerts.notify.send import Outcome, send_all
 from acceptfirst_analysis.alerts.rules import Condition, Rule, all_rules
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.question import Question, QuestionError
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.asking.source import (
     DATA_DIR,
     EnvironmentOption,
     JsonOption,
@@ -32,7 +31,8 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

@@ -12,9 +12,9 @@ import typer
 
 from acceptfirst_analysis.dashboards.files import differing_files, grafana_files, write_files
 from acceptfirst_analysis.dashboards.panels import BOARDS, Panel
+from acceptfirst_cli.asking.source import JsonOption, StoreOption, TokenOption, UrlOption, source_of
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import JsonOption, StoreOption, TokenOption, UrlOption, source_of
-from acceptfirst_cli.tables import print_json, print_table
+from acceptfirst_cli.terminal.tables import print_json, print_table
 from acceptfirst_store.database import StatementRunner
 from acceptfirst_store.errors import StoreError
 
