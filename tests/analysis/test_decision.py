@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acceptfirst_analysis.decision import TABLE, DelayOutlook, Objective, Telling, objective_of, outlook_of, telling_of
-from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
-from acceptfirst_analysis.recommendation import Recommendation, Settings
-from acceptfirst_analysis.verdict import delays_of, judge
+from acceptfirst_analysis.tuning.decision import (
+    TABLE,
+    DelayOutlook,
+    Objective,
+    Telling,
+    objective_of,
+    outlook_of,
+    telling_of,
+)
+from acceptfirst_analysis.tuning.readiness import ReadinessTimes, Stratum
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
+from acceptfirst_analysis.tuning.verdict import delays_of, judge
 
 Make = Callable[..., Stratum]
 
