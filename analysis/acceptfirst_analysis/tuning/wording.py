@@ -115,11 +115,12 @@ def timeout_cuts_off(stratum: Stratum) -> str:
 
 def never_ready(stratum: Stratum) -> str:
     """The gate opens on handshakes that no timeout is long enough for."""
-    slowest = f" Those that become ready take {milliseconds(float(stratum.times.ready_ms[-1]))} at most, so"
+    ready_ms = stratum.times.ready_ms
+    known = f" Those that become ready take {milliseconds(float(ready_ms[-1]))} at most, so" if len(ready_ms) else " So"
     return (
         f"Messages are held until the application says that it is ready, but {stratum.n_timed_out:,} of "
-        f"{stratum.n_setting:,} handshakes ran into the timeout.{slowest if len(stratum.times.ready_ms) else ' So'} a "
-        "longer one would only keep them waiting. Find the way through the application that never says it is ready."
+        f"{stratum.n_setting:,} handshakes ran into the timeout.{known} a longer one would only keep them waiting. Find "
+        "the way through the application that never says it is ready."
     )
 
 
