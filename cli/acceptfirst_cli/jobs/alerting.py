@@ -22,7 +22,9 @@ from acceptfirst_analysis.alerts.rules import DIMENSIONS
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
 from acceptfirst_analysis.page.model import Alert
 from acceptfirst_cli.asking.alert_answers import alerts_document, check_document
+from acceptfirst_cli.asking.alert_rules import with_rules_of
 from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.configuration import read_file
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.jobs.timetable import Duty, Result, Say
 from acceptfirst_collector.api import LIMIT_DEFAULT, LIMIT_MAX, Filters
@@ -43,38 +45,54 @@ class AlertFile:
 
     Args:
         path: may not exist; then nobody is told, and all rules are asked.
+        configuration: the file with the ``[alerts]`` that sets rules otherwise; ``None`` where there is none.
 
     Raises:
         AlertSettingsError: it exists and can't be used.
+        CommandError: the configuration can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, configuration: Path | None = None) -> None:
         self._path = path
-        self._seen = self._stamp()
-        self._settings = load_alert_settings(path) if self._seen else AlertSettings()
+        self._configuration = configuration
+        self._seen = self._stamps()
+        self._settings = self._read()
 
     @property
     def settings(self) -> AlertSettings:
         """What holds now."""
-        stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp
+        stamps = self._stamps()
+        if stamps != self._seen:
+            self._seen = stamps
             try:
-                self._settings = load_alert_settings(self._path) if stamp else AlertSettings()
-            except AlertSettingsError as error:
+                self._settings = self._read()
+            except (AlertSettingsError, CommandError) as error:
                 logger.warning("%s; what held before still does", error)
         return self._settings
 
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size
+    def _read(self) -> AlertSettings:
+        settings = load_alert_settings(self._path) if self._path.exists() else AlertSettings()
+        return with_rules_of(settings, read_file(self._configuration))
+
+    def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_stamp(path) for path in (self._path, self._configuration) if path is not None)
 
 
-def alert_file_of(given: Path | None, data_dir: Path) -> AlertFile:
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def alert_file_of(given: Path | None, data_dir: Path, configuration: Path | None = None) -> AlertFile:
     """The file that a process was told of, or the one in its data directory.
+
+    Args:
+        given: named by somebody.
+        data_dir: of the process.
+        configuration: the file with the ``[alerts]`` that sets rules otherwise.
 
     Raises:
         CommandError: it can't be used; told when the process starts.
@@ -82,7 +100,7 @@ def alert_file_of(given: Path | None, data_dir: Path) -> AlertFile:
     if given is not None and not given.exists():
         raise CommandError(f"the alerts file {given} is not there", ExitCode.USAGE)
     try:
-        return AlertFile(given or data_dir / ALERTS_FILE)
+        return AlertFile(given or data_dir / ALERTS_FILE, configuration)
     except AlertSettingsError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
 
@@ -172,6 +190,7 @@ def _on_page(alert: Mapping[str, Any]) -> Alert:
         labels={name: alert[name] for name in DIMENSIONS if alert[name]},
         summary=alert["summary"],
         runbook=alert["runbook"],
+        silenced=alert["silenced"] or "",
     )
 
 
