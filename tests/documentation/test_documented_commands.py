@@ -37,6 +37,15 @@ SHOWN = {"text", "mermaid", "diff", "promql"}
 RUN = {"sh", "console"}
 WEEK = "2026-W47"
 
+#: Asks an embedded store with all tables and nothing in them.
+ASK: Final = """
+from acceptfirst_store.database import open_database
+from acceptfirst_store.migrations.runner import migrate
+
+with open_database("chdb:///tmp/asked/db") as database:
+    migrate(database)
+    database.rows('''{sql}''')
+"""
 #: What Cloud Run calls its services; Kubernetes itself has no schema of it.
 KNATIVE: Final = "serving.knative.dev"
 
@@ -88,6 +97,16 @@ def test_manifest_is_one_that_kubernetes_takes(page: Path, block: Block) -> None
             kind = document.get("apiVersion", KNATIVE) if isinstance(document, dict) else KNATIVE
             if not kind.startswith(KNATIVE):
                 kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+@each_block
+def test_pipeline_of_a_collector_names_what_is_declared(page: Path, block: Block) -> None:
+    """An OpenTelemetry Collector refuses a configuration whose pipelines name a component that it does not have."""
+    documents = yaml.safe_load_all(block.text) if block.language == "yaml" else ()
+    for document in documents:
+        for pipeline in document.get("service", {}).get("pipelines", {}).values():
+            for kind, names in pipeline.items():
+                assert set(names) <= set(document[kind])
 
 
 def test_what_a_reader_sets_up_is_there() -> None:
@@ -167,6 +186,8 @@ def test_page_does_what_it_says(page: Path, open_session: Callable[[Path], Sessi
                 session.run(block)
             elif block.file_name:
                 session.write(block)
+            elif block.language == "sql":
+                session.python(ASK.format(sql=block.text), "")
             elif block.language == "python" and TAKEN.get(name_of(page), "") is not None:
                 session.python(block.text, TAKEN.get(name_of(page)) or "")
         except NotAsDocumentedError as failure:
