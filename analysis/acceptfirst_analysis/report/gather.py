@@ -25,7 +25,7 @@ from acceptfirst_analysis.report.model import (
     Timeline,
 )
 from acceptfirst_analysis.report.phrases import interval, verdict_sentence
-from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, value_document
+from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, silences_on, value_document
 from acceptfirst_analysis.statistics.bounds import Rate, rate
 from acceptfirst_analysis.tuning.readiness import Stratum, StratumKey, strata_of
 from acceptfirst_analysis.tuning.recommend import StatementReader, needs_code, recommend
@@ -103,6 +103,7 @@ def gather(
         recommendations=tuple(recommendations),
         quality=_quality(reader.statement_rows("handshake_quality", parameters)[0], summaries, strata, window),
         alerts=alerts_fired(reader, window, environment),
+        silences=silences_on(reader, window, environment),
         value=value_document(reader, window, environment, settings),
         settings={"slo": settings.slo, "confidence": settings.confidence, "lambda_ms": settings.lambda_ms},
     )
