@@ -345,10 +345,15 @@ def _quality(
         ("ended, but without a signature (its last span was lost)", count(int(row["n_without_signature"]))),
         ("begun later than now (a clock is wrong)", count(int(row["n_ahead"]))),
         ("policy versions seen", ", ".join(versions) or "none"),
-        ("first span", min((str(each["first_seen"]) for each in summaries), default="none")),
-        ("last span", max((str(each["last_seen"]) for each in summaries), default="none")),
+        ("first span", _second(min((str(each["first_seen"]) for each in summaries), default=""))),
+        ("last span", _second(max((str(each["last_seen"]) for each in summaries), default=""))),
     )
 
 
 def _key(row: Mapping[str, Any]) -> StratumKey:
     return (str(row["environment"]), str(row["service"]), str(row["route"]))
+
+
+def _second(text: str) -> str:
+    """An instant of the store, without the nanoseconds that nobody reads."""
+    return f"{text[:19]} UTC" if text else "none"
