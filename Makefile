@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-statistics endurance soak dashboards docs screenshots servers pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics endurance soak soak-serve dashboards docs site screenshots servers pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -50,15 +50,21 @@ bench-statistics: $(INSTALLED) ## whether the statistics keep their word, on kno
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
 
+soak-serve: $(INSTALLED) ## an hour of serve under a modest load, then at rest, write docs/endurance.md
+	$(BIN)/python benchmarks/soak_serve.py --write docs/endurance.md
+
 endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away in every way, count what was lost
-	$(BIN)/python benchmarks/endurance.py
-	$(BIN)/python benchmarks/endurance_hostile.py
+	$(BIN)/python benchmarks/endurance.py --write docs/endurance.md
+	$(BIN)/python benchmarks/endurance_hostile.py --write docs/endurance.md
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+site: $(INSTALLED) ## build docs/ into build/site, without a network; a broken link is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs -d build/site-cache . build/site
 
 screenshots: $(INSTALLED) ## take the pictures of the page and the report with Debian's Chromium
 	$(BIN)/python docs/screenshots.py

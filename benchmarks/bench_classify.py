@@ -21,7 +21,7 @@ from typing import Final
 import chdb  # noqa: F401 - before any other native library: see serve
 
 from acceptfirst.catalogue import load_catalogue
-from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.simulate import Plan, simulate, write_rows
 from acceptfirst_analysis.window import window_between
 from acceptfirst_store.database import Database, open_database

@@ -16,23 +16,23 @@ import numpy as np
 from ground_truth import SCENARIOS, SLO, Scenario
 from scipy.stats import beta, binom
 
-from acceptfirst_analysis.arms import ArmCounts
-from acceptfirst_analysis.bounds import exceedances_allowed, log_evidence_above, quantile_upper
-from acceptfirst_analysis.burn_rate import BURN_RULES
-from acceptfirst_analysis.canary import judge_canary
-from acceptfirst_analysis.drift import LIMIT, cusum
-from acceptfirst_analysis.exploration import Arm, share_upper, shortest_safe
-from acceptfirst_analysis.readiness import ReadinessTimes, strata_of
-from acceptfirst_analysis.recommendation import Settings
-from acceptfirst_analysis.sequential import (
+from acceptfirst_analysis.loop.arms import ArmCounts
+from acceptfirst_analysis.loop.canary import judge_canary
+from acceptfirst_analysis.loop.drift import LIMIT, cusum
+from acceptfirst_analysis.statistics.bounds import exceedances_allowed, log_evidence_above, quantile_upper
+from acceptfirst_analysis.statistics.burn_rate import BURN_RULES
+from acceptfirst_analysis.statistics.sequential import (
     handshakes_until_below,
     log_evidence,
     log_rate_above,
     log_rate_below,
     log_share_above,
 )
-from acceptfirst_analysis.verdict import delays_of, judge
-from acceptfirst_analysis.weeks import headroom
+from acceptfirst_analysis.tuning.exploration import Arm, share_upper, shortest_safe
+from acceptfirst_analysis.tuning.readiness import ReadinessTimes, strata_of
+from acceptfirst_analysis.tuning.recommendation import Settings
+from acceptfirst_analysis.tuning.verdict import delays_of, judge
+from acceptfirst_analysis.tuning.weeks import headroom
 
 SEED: Final = 20261125
 BEGIN: Final = "<!-- begin: make bench-statistics -->"

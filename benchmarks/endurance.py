@@ -1,9 +1,9 @@
 """Kills a collector at random points, and takes its store away in every way, while clients send and resend.
 
-Run with ``make endurance``; ``--kills``, ``--seconds`` and ``--seed`` make it shorter or repeat it, ``--json`` prints
-the counts as JSON. Clients behave as exporters do: what was not answered with 200 is sent again, the same bytes, until
-it is. At the end every span that was acknowledged must be stored once, in the spans as in the tables made of them, and
-nothing that was not sent. It ends with 1 if that is not so.
+Run with ``make endurance``; ``--kills``, ``--seconds``, ``--dead-seconds`` and ``--seed`` make it shorter or repeat it,
+``--json`` prints the counts as JSON, ``--write`` puts them into a page. Clients behave as exporters do: what was not
+answered with 200 is sent again, the same bytes, until it is. At the end every span that was acknowledged must be stored
+once, in the spans as in the tables made of them, and nothing that was not sent. It ends with 1 if that is not so.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from measured_page import machine, write_between
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -37,13 +38,16 @@ STEPS: Final = (
     ("READY_FOR_MESSAGES", "CLOSED", "disconnect"),
 )
 
-#: What ClickHouse says when; the collector must tell these apart by the code alone.
+#: What ClickHouse says when; the collector must tell these apart by the code alone. What begins with ``read-only`` is
+#: done to a table instead, so that the engine itself refuses: to the spans, or to what a view makes of them.
 FAULTS: Final = {
     "dead": "Connection refused",
     "slow": "",
     "refusing": "Code: 202. DB::Exception: Too many simultaneous queries",
     "out of disk": "Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space",
-    "read-only": "Code: 242. DB::Exception: Table is in readonly mode",
+    "lost its keeper": "Code: 242. DB::Exception: Table is in readonly mode",
+    "read-only": "read-only otel_traces",
+    "read-only handshakes": "read-only handshakes",
 }
 
 #: The real collector; while a file says so, its driver fails as if the store did, half of the time after it inserted.
@@ -59,8 +63,19 @@ insert_requests = Database.insert_requests
 class Failing:
     def __init__(self, client):
         self.client = client
+    read_only = ("otel_traces", "handshakes")
+    def forbid(self, *tables):
+        if tables != self.read_only:
+            for table in ("otel_traces", "handshakes"):
+                setting = f"MODIFY SETTING table_readonly = {int(table in tables)}"
+                self.client.command(f"ALTER TABLE acceptfirst.{table} {setting}")
+            self.read_only = tables
     def raw_insert(self, *arguments, **named):
         text = (data_dir / "fault").read_text() if (data_dir / "fault").exists() else None
+        kind, _, table = (text or "").partition(" ")
+        self.forbid(*([table] if kind == "read-only" else []))
+        if kind == "read-only":
+            return self.client.raw_insert(*arguments, **named)
         if text is None:
             return self.client.raw_insert(*arguments, **named)
         if not text:
@@ -300,26 +315,44 @@ def count(name: str, kills: int, load: Load) -> Counts:
     )
 
 
+def table(results: Sequence[Counts], seed: int) -> str:
+    """The counts as Markdown."""
+    names = [field.name for field in dataclasses.fields(Counts)]
+    head = "| " + " | ".join(name.replace("_", " ") for name in names) + " |\n|---" + "|---:" * (len(names) - 1) + "|\n"
+    rows = [dataclasses.astuple(result) for result in results]
+    lines = ["| " + " | ".join(cell if isinstance(cell, str) else f"{cell:,}" for cell in row) + " |" for row in rows]
+    return f"Seed {seed}; {machine()}.\n\n{head}" + "\n".join(lines)
+
+
+def seconds_of(name: str, options: argparse.Namespace) -> float:
+    """How long a phase of a scenario lasts."""
+    chosen = {"kill -9": 1.5, "dead": options.dead_seconds}
+    return float(chosen.get(name, options.seconds))
+
+
 def main() -> int:
     """Run the scenarios and print their counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each phase of a fault lasts")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each phase of a fault lasts")
+    parser.add_argument("--dead-seconds", type=float, default=90.0, help="the same where the store is dead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="one scenario")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", type=Path, help="a page that has the marks of endurance")
     options = parser.parse_args()
     names = [options.only] if options.only else ["kill -9", *FAULTS]
     results = []
     for name in names:
-        seconds = 1.5 if name == "kill -9" else options.seconds
-        results.append(run_scenario(name, options.kills, seconds, options.seed))
+        results.append(run_scenario(name, options.kills, seconds_of(name, options), options.seed))
         if not options.json:
             print(dataclasses.asdict(results[-1]), flush=True)
     if options.json:
         print(
             json.dumps({"schema_version": 1, "seed": options.seed, "scenarios": list(map(dataclasses.asdict, results))})
         )
+    if options.write:
+        write_between(options.write, "endurance", table(results, options.seed))
     return 0 if all(result.is_good for result in results) else 1
 
 

@@ -4,7 +4,7 @@ They are real requests, changed where it hurts, each from a seed: in structure (
 message put into itself), in bytes (bits, cuts, insertions), and in packing (gzip cut, joined, lying). So most get past
 the first check, which bytes made by chance don't.
 
-    python benchmarks/endurance_hostile.py [--count 1000000] [--seed 0] [--connections 4]
+    python benchmarks/endurance_hostile.py [--count 1000000] [--seed 0] [--connections 4] [--write docs/endurance.md]
 
 Prints a table of the statuses, the largest resident memory, and the seeds of what went wrong; ends with 1 then.
 """
@@ -14,7 +14,10 @@ from __future__ import annotations
 import argparse
 import collections
 import concurrent.futures
+import dataclasses
+import functools
 import gzip
+import itertools
 import json
 import pathlib
 import random
@@ -28,6 +31,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx
+from measured_page import machine, write_between
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 PROTOBUF: Final = "application/x-protobuf"
@@ -173,15 +177,20 @@ def _packed(body: bytes, random_: random.Random) -> bytes:
             packed + b"trailing",
             zlib.compress(body),
             body,
-            gzip.compress(b"\0" * 3_000_000, 9),
+            _bomb(),
         )
     )
 
 
+@functools.cache
+def _bomb() -> bytes:
+    return gzip.compress(b"\0" * 3_000_000, 9)
+
+
 @contextmanager
-def serving(data_dir: pathlib.Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(data_dir: pathlib.Path, *, jobs: bool = False) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start a serve of its own, end it by its own process id."""
-    command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--no-jobs", "--port", "0"]
+    command = [sys.executable, "-m", "acceptfirst_cli", "serve", "--jobs" if jobs else "--no-jobs", "--port", "0"]
     command += ["--data-dir", str(data_dir)]
     log = data_dir.parent / "serve.log"
     with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:  # noqa: S603 - our own command
@@ -222,41 +231,84 @@ def send(url: str, seeds: range) -> tuple[collections.Counter[int], list[int]]:
     return statuses, wrong
 
 
-def run(count: int, first_seed: int, connections: int) -> bool:
-    """Send them all; gives whether everything held."""
-    statuses: collections.Counter[int] = collections.Counter()
-    wrong: list[int] = []
-    largest = 0
+@dataclasses.dataclass
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        count: bodies.
+        first_seed: of the first of them; the others follow.
+        seconds: how long it took.
+        statuses: answers by status.
+        wrong: seeds of the bodies that were answered 5xx.
+        largest_bytes: resident memory of serve at its highest.
+        good_status: what a good request was answered with when all was over.
+        lives: serve had not ended by itself.
+    """
+
+    count: int
+    first_seed: int
+    seconds: float = 0.0
+    statuses: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    wrong: list[int] = dataclasses.field(default_factory=list)
+    largest_bytes: int = 0
+    good_status: int = 0
+    lives: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Everything held."""
+        return not self.wrong and self.lives and self.good_status == 200 and self.largest_bytes <= MEMORY_BYTES_MAX
+
+    def table(self) -> str:
+        """As Markdown."""
+        wrong = f"{len(self.wrong):,}" + (f", seeds {self.wrong[:SEEDS_SHOWN]}" if self.wrong else "")
+        statuses = [(f"answered {status}", f"{number:,}") for status, number in sorted(self.statuses.items())]
+        rows = [
+            (f"bodies, seeds {self.first_seed} to {self.first_seed + self.count - 1}", f"{self.count:,}"),
+            *statuses,
+            ("answered 5xx, other than asking to come back", wrong),
+            ("largest resident memory", f"{self.largest_bytes >> 20:,} MiB (limit {MEMORY_BYTES_MAX >> 20:,})"),
+            ("then a good request is answered", str(self.good_status)),
+            ("the process", "lives" if self.lives else "died"),
+            ("seconds", f"{self.seconds:,.0f}"),
+        ]
+        return f"{machine()}.\n\n| | |\n|---|---:|\n" + "\n".join(f"| {name} | {figure} |" for name, figure in rows)
+
+
+def run(count: int, first_seed: int, connections: int) -> Outcome:
+    """Send them all."""
+    outcome = Outcome(count, first_seed)
     step = max(1, min(2000, count // connections))
     parts = [range(seed, min(seed + step, first_seed + count)) for seed in range(first_seed, first_seed + count, step)]
     with tempfile.TemporaryDirectory() as folder, serving(pathlib.Path(folder) / "data") as (url, process):
         begun = time.monotonic()
-        with concurrent.futures.ThreadPoolExecutor(connections) as pool:
-            for found, seeds in pool.map(lambda part: send(url, part), parts):
-                statuses += found
-                wrong += seeds
-                largest = max(largest, resident_bytes(process.pid))
+        with concurrent.futures.ProcessPoolExecutor(connections) as pool:
+            for number, (found, seeds) in enumerate(pool.map(send, itertools.repeat(url), parts), start=1):
+                outcome.statuses += found
+                outcome.wrong += seeds
+                outcome.largest_bytes = max(outcome.largest_bytes, resident_bytes(process.pid))
+                print(f"{number} of {len(parts)} parts, {outcome.largest_bytes >> 20} MiB", file=sys.stderr, flush=True)
         good = httpx.post(f"{url}/v1/traces", content=b"", headers={"Content-Type": PROTOBUF}, trust_env=False)
-        lives = process.poll() is None
-        seconds = time.monotonic() - begun
-    print(f"{count:,} bodies in {seconds:,.0f} s, seeds {first_seed} to {first_seed + count - 1}")
-    for status, number in sorted(statuses.items()):
-        print(f"  {status}  {number:>10,}")
-    print(f"largest resident memory {largest / (1 << 20):,.0f} MiB (limit {MEMORY_BYTES_MAX >> 20:,})")
-    print(f"then a good request: {good.status_code}; the process {'lives' if lives else 'died'}")
-    if wrong:
-        print(f"answered 5xx: seeds {wrong[:SEEDS_SHOWN]}")
-    return not wrong and lives and good.status_code == 200 and largest <= MEMORY_BYTES_MAX
+        outcome.good_status = good.status_code
+        outcome.lives = process.poll() is None
+        outcome.seconds = time.monotonic() - begun
+    return outcome
 
 
 def main() -> int:
-    """Read the options and run."""
+    """Read the options, run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--write", type=pathlib.Path, help="a page that has the marks of endurance_hostile")
     given = parser.parse_args()
-    return 0 if run(given.count, given.seed, given.connections) else 1
+    outcome = run(given.count, given.seed, given.connections)
+    print(outcome.table())
+    if given.write:
+        write_between(given.write, "endurance_hostile", outcome.table())
+    return 0 if outcome.is_good else 1
 
 
 if __name__ == "__main__":

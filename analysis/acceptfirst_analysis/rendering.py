@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from acceptfirst_analysis.report import geometry, phrases
 from acceptfirst_analysis.report.cells import cell, spark
-from acceptfirst_analysis.units import count, duration, milliseconds, per_cent
+from acceptfirst_analysis.units import count, duration, elapsed, milliseconds, per_cent
 
 TEXT_SHOWN_MAX: Final = 200
 ERROR_SHOWN_MAX: Final = 300
@@ -62,6 +62,7 @@ def templates() -> jinja2.Environment:
         "per_cent": per_cent,
         "count": count,
         "duration": duration,
+        "elapsed": elapsed,
         "delay_text": phrases.delay_text,
         "segments": geometry.segments,
         "histogram": geometry.histogram,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from acceptfirst.policy import Policy
-from acceptfirst_analysis.recommend import StatementReader
+from acceptfirst_analysis.tuning.recommend import StatementReader
 from acceptfirst_analysis.window import Window
 
 SCHEMA_VERSION: Final = 1

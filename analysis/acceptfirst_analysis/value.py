@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Final
 
-from acceptfirst_analysis.bounds import Rate, rate
-from acceptfirst_analysis.recommend import StatementReader
-from acceptfirst_analysis.recommendation import Settings
-from acceptfirst_analysis.verification import Side, Verification, verify
+from acceptfirst_analysis.loop.verification import Side, Verification, verify
+from acceptfirst_analysis.statistics.bounds import Rate, rate
+from acceptfirst_analysis.tuning.recommend import StatementReader
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.window import Window
 
 SCHEMA_VERSION: Final = 1

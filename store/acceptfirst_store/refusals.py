@@ -65,6 +65,7 @@ TRANSIENT_CODES = frozenset(
         394,  # QUERY_WAS_CANCELLED
         410,  # EXTERNAL_SERVER_IS_NOT_RESPONDING
         425,  # SYSTEM_ERROR
+        774,  # TABLE_IS_PERMANENTLY_READ_ONLY: until somebody sets table_readonly back
         999,  # KEEPER_EXCEPTION
     }
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from acceptfirst.catalogue import Catalogue, load_catalogue
-from acceptfirst_analysis.readiness import ReadinessTimes, Stratum
+from acceptfirst_analysis.tuning.readiness import ReadinessTimes, Stratum
 from acceptfirst_analysis.window import Window, iso_week
 from acceptfirst_store.database import Database, open_database
 from acceptfirst_store.migrations import migrate

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import betaln
 from scipy.stats import beta, binom
 
-from acceptfirst_analysis import bounds
+from acceptfirst_analysis.statistics import bounds
 
 SEED = 20261124
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acceptfirst_analysis.burn_rate import BURN_RULES, BurnRule, Window, burning
+from acceptfirst_analysis.statistics.burn_rate import BURN_RULES, BurnRule, Window, burning
 
 SEED = 20261125
 SLO = 0.001

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from acceptfirst_analysis.arms import ArmCounts
-from acceptfirst_analysis.canary import CanarySettings, Decision, judge_canary
+from acceptfirst_analysis.loop.arms import ArmCounts
+from acceptfirst_analysis.loop.canary import CanarySettings, Decision, judge_canary
 
 SEED = 20261125
 SHARE = 0.1

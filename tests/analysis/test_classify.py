@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from acceptfirst.catalogue import Catalogue, Evidence, load_catalogue
 from acceptfirst.signature import ALPHABET
-from acceptfirst_analysis.classify import classify
-from acceptfirst_analysis.unclassified import UNCLASSIFIED
+from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.classification.unclassified import UNCLASSIFIED
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from acceptfirst.catalogue import Catalogue
-from acceptfirst_analysis.batches import Batch, batches
-from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.classification.batches import Batch, batches
+from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.window import Window, window_between
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acceptfirst.catalogue import Catalogue
-from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.classification.unclassified import UNCLASSIFIED
 from acceptfirst_analysis.simulate import Plan, place, simulate, write_rows
 from acceptfirst_analysis.simulate.episodes import EPISODES
 from acceptfirst_analysis.simulate.score import Score, scores, truth_of
-from acceptfirst_analysis.unclassified import UNCLASSIFIED
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from acceptfirst.catalogue import Catalogue
-from acceptfirst_analysis.classify import classify
-from acceptfirst_analysis.regressions import regressions
+from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.classification.regressions import regressions
 from acceptfirst_analysis.simulate import Plan, place, simulate, write_rows
 from acceptfirst_analysis.simulate.plan import Deploy
 from acceptfirst_analysis.window import Window

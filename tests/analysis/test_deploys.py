@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact, hypergeom
 
-from acceptfirst_analysis.deploys import fisher
+from acceptfirst_analysis.statistics.deploys import fisher
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.data())
@@ -41,6 +41,9 @@ def test_fisher_answers_for_millions() -> None:
 
 def test_classifier_loads_no_statistics_into_the_collector() -> None:
     """Its process acknowledges spans; scipy, numpy and pandas are 150 MB."""
-    code = "import sys, acceptfirst_analysis.classify\nprint(sorted({'numpy', 'scipy', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, acceptfirst_analysis.classification.classify\n"
+        "print(sorted({'numpy', 'scipy', 'pandas'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

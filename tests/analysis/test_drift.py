@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acceptfirst_analysis.drift import Drift, cusum, deploy_changes, drifts, drifts_of, to_document
-from acceptfirst_analysis.weeks import Histogram, WeekOfVersion
+from acceptfirst_analysis.loop.drift import Drift, cusum, deploy_changes, drifts, drifts_of, to_document
+from acceptfirst_analysis.tuning.weeks import Histogram, WeekOfVersion
 from acceptfirst_analysis.window import Window
 
 SEED = 20261125

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from acceptfirst_analysis.exploration import Arm, next_trial, share_upper, shortest_safe
+from acceptfirst_analysis.tuning.exploration import Arm, next_trial, share_upper, shortest_safe
 
 SEED = 20261125
 SLO = 0.001

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acceptfirst.catalogue import Catalogue
-from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
 

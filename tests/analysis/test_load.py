@@ -10,7 +10,7 @@ import pytest
 
 import acceptfirst_analysis
 from acceptfirst.catalogue import load_catalogue
-from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.frames import HANDSHAKES, PATTERNS, RECOMMENDATIONS, Frames, TooManyRowsError
 from acceptfirst_analysis.simulate import Plan, labels, place, simulate, write_rows
 from acceptfirst_analysis.window import WindowError, window_between

@@ -12,9 +12,9 @@ import pytest
 from acceptfirst.catalogue import Catalogue
 from acceptfirst.policy import Policy, default_policy
 from acceptfirst.policy.steps import check_step
-from acceptfirst_analysis.loop import LoopSettings, Outlook, look
-from acceptfirst_analysis.memory import ACTOR
-from acceptfirst_analysis.proposal import within_step
+from acceptfirst_analysis.loop.look import LoopSettings, Outlook, look
+from acceptfirst_analysis.loop.proposal import within_step
+from acceptfirst_analysis.tuning.memory import ACTOR
 from acceptfirst_analysis.window import WEEK, Window
 from acceptfirst_collector.policy.ledger import Account, PolicyLedger
 from acceptfirst_collector.policy.state import ChangeConflictError

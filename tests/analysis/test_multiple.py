@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acceptfirst_analysis.multiple import holm
+from acceptfirst_analysis.statistics.multiple import holm
 
 
 @pytest.mark.parametrize(

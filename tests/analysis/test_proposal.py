@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from acceptfirst.policy import DELAY_MS_MAX, default_policy, dump_policy_file, load_policy_file
-from acceptfirst_analysis.proposal import propose
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.loop.proposal import propose
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 
 
 def advice(verdict: Any, **own: Any) -> Recommendation:

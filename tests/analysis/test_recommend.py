@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from acceptfirst.catalogue import Catalogue
-from acceptfirst_analysis.classify import classify
-from acceptfirst_analysis.memory import remember
-from acceptfirst_analysis.recommend import EnvironmentUnseenError, recommend, to_document
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.tuning.memory import remember
+from acceptfirst_analysis.tuning.recommend import EnvironmentUnseenError, recommend, to_document
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
 

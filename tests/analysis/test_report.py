@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import acceptfirst_analysis.report
 from acceptfirst.catalogue import Catalogue
 from acceptfirst_analysis import rendering
-from acceptfirst_analysis.classify import classify
+from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.report import geometry
 from acceptfirst_analysis.report.cells import cell, spark
 from acceptfirst_analysis.report.gather import gather

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import beta, binom
 
-from acceptfirst_analysis import sequential
+from acceptfirst_analysis.statistics import sequential
 
 SEED = 20261125
 SLO = 0.001

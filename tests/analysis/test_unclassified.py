@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from acceptfirst.catalogue import Catalogue
-from acceptfirst_analysis.classify import classify
-from acceptfirst_analysis.unclassified import UNCLASSIFIED, pattern_named
+from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.classification.unclassified import UNCLASSIFIED, pattern_named
 from acceptfirst_analysis.window import Window
 
 

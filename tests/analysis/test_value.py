@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from acceptfirst_analysis.recommendation import Settings
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.value import BusinessValue, business_value
 from acceptfirst_analysis.window import Window, window_between
 from acceptfirst_store.database import Database

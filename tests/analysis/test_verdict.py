@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acceptfirst_analysis.bounds import rate
-from acceptfirst_analysis.readiness import ReadinessTimes, Stratum, strata_of
-from acceptfirst_analysis.recommendation import Recommendation, Settings
-from acceptfirst_analysis.verdict import delays_of, judge, ladder_of
+from acceptfirst_analysis.statistics.bounds import rate
+from acceptfirst_analysis.tuning.readiness import ReadinessTimes, Stratum, strata_of
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
+from acceptfirst_analysis.tuning.verdict import delays_of, judge, ladder_of
 
 SEED = 7
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from acceptfirst_analysis.arms import ArmCounts
-from acceptfirst_analysis.recommendation import Settings
-from acceptfirst_analysis.verification import Verification, to_document, verify
+from acceptfirst_analysis.loop.arms import ArmCounts
+from acceptfirst_analysis.loop.verification import Verification, to_document, verify
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.window import Window, iso_week, window_between
 from acceptfirst_store.database import Database
 

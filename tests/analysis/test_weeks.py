@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from acceptfirst_analysis.bounds import quantile_upper
-from acceptfirst_analysis.weeks import Histogram, headroom, weeks_of, whole_weeks
+from acceptfirst_analysis.statistics.bounds import quantile_upper
+from acceptfirst_analysis.tuning.weeks import Histogram, headroom, weeks_of, whole_weeks
 from acceptfirst_analysis.window import Window, window_between
 
 SEED = 20261125

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from acceptfirst_analysis.window import BEGINNING, week_before
-from acceptfirst_cli.duties import DutySettings, duties_of
-from acceptfirst_cli.hosts import StoreHost
-from acceptfirst_cli.question import Question
-from acceptfirst_cli.timetable import Duty
+from acceptfirst_cli.asking.question import Question
+from acceptfirst_cli.jobs.duties import DutySettings, duties_of
+from acceptfirst_cli.jobs.hosts import StoreHost
+from acceptfirst_cli.jobs.timetable import Duty
 from acceptfirst_store.database import Database, open_database
 from acceptfirst_store.migrations import migrate
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from acceptfirst_cli.kept_reports import ReportShelf
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
 
 
 def ask(serve_url: str, path: str, **options: Any) -> httpx.Response:

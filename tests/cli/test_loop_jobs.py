@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from acceptfirst.policy import default_policy, policy_from_document, policy_to_document
-from acceptfirst_cli.loop_steps import carry_out
-from acceptfirst_cli.worker import main as worker_main
-from acceptfirst_cli.worker_process import WorkerFailedError, WorkerProcess
+from acceptfirst_cli.jobs.loop_steps import carry_out
+from acceptfirst_cli.jobs.worker import main as worker_main
+from acceptfirst_cli.jobs.worker_process import WorkerFailedError, WorkerProcess
 from acceptfirst_collector.policy.ledger import Account, PolicyLedger
 from acceptfirst_store.database import Database, open_database
 from acceptfirst_store.migrations import migrate
@@ -31,8 +31,8 @@ GATED = replace(default_policy("production"), version="v2", readiness_mode="even
 EAGER = """
 import pathlib, sys
 import chdb
-from acceptfirst_cli.duties import DutySettings
-from acceptfirst_cli.jobs import Extension
+from acceptfirst_cli.jobs.duties import DutySettings
+from acceptfirst_cli.jobs.routes import Extension
 from acceptfirst_collector.server import run
 from acceptfirst_collector.settings import CollectorSettings
 settings = CollectorSettings(data_dir=pathlib.Path(sys.argv[1]), port=0, grpc_port=0)

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from acceptfirst_cli.duties import DutySettings, duties_of
 from acceptfirst_cli.errors import CommandError
-from acceptfirst_cli.kept_reports import ReportShelf
-from acceptfirst_cli.mail import MailSettings, mail_settings, send
+from acceptfirst_cli.jobs.duties import DutySettings, duties_of
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
+from acceptfirst_cli.jobs.mail import MailSettings, mail_settings, send
 
 Run = Callable[..., Any]
 WEEK = ("--week", "2026-W47")
@@ -88,8 +88,8 @@ def part(message: EmailMessage, kind: str) -> EmailMessage:
 @pytest.fixture(scope="module")
 def made(store: str) -> EmailMessage:
     """The mail of a week with a change to make and a bug to fix."""
-    from acceptfirst_cli.question import Question  # noqa: PLC0415 - after the store was opened once
-    from acceptfirst_cli.source import source_of  # noqa: PLC0415 - the same
+    from acceptfirst_cli.asking.question import Question  # noqa: PLC0415 - after the store was opened once
+    from acceptfirst_cli.asking.source import source_of  # noqa: PLC0415 - the same
 
     text = source_of(store, "", None).report(Question(week="2026-W47", format="email"))["text"]
     return email.message_from_string(text, EmailMessage, policy=email.policy.default)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from acceptfirst_cli.timetable import Duty, Say, Timetable
+from acceptfirst_cli.jobs.timetable import Duty, Say, Timetable
 from acceptfirst_store.database import Database, open_database
 from acceptfirst_store.errors import StoreUnreachable
 from acceptfirst_store.migrations import migrate

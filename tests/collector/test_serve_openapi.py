@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 WITH_JOBS = """
 import pathlib, sys
 import chdb
-from acceptfirst_cli.jobs import Extension
+from acceptfirst_cli.jobs.routes import Extension
 from acceptfirst_collector.server import run
 from acceptfirst_collector.settings import CollectorSettings
 run(CollectorSettings(data_dir=pathlib.Path(sys.argv[4]), port=0, grpc_port=0), extend=Extension(None))

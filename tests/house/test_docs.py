@@ -30,7 +30,7 @@ from acceptfirst.environment import ENVIRONMENTS
 from acceptfirst.lifecycle import ApplicationConnectionState, Trigger
 from acceptfirst.policy import Gate, GateTimeoutAction, Policy, ReadinessMode
 from acceptfirst.record import _OUTCOMES
-from acceptfirst_analysis.recommendation import Verdict
+from acceptfirst_analysis.tuning.recommendation import Verdict
 from acceptfirst_cli.application import VERBS, build
 
 ROOT = Path(__file__).resolve().parents[2]

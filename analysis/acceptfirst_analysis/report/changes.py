@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from acceptfirst.policy import dump_policy_file
-from acceptfirst_analysis.proposal import propose
-from acceptfirst_analysis.recommendation import Recommendation, Settings
+from acceptfirst_analysis.loop.proposal import propose
 from acceptfirst_analysis.report.model import Change
 from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, delay_text, goal, setting_in_force
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.units import count, milliseconds, per_cent
 
 

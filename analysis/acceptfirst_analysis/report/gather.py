@@ -13,10 +13,7 @@ import numpy as np
 
 from acceptfirst.catalogue import Catalogue
 from acceptfirst.signature import describe
-from acceptfirst_analysis.bounds import Rate, rate
-from acceptfirst_analysis.readiness import Stratum, StratumKey, strata_of
-from acceptfirst_analysis.recommend import StatementReader, needs_code, recommend
-from acceptfirst_analysis.recommendation import Recommendation, Settings
+from acceptfirst_analysis.classification.unclassified import pattern_named
 from acceptfirst_analysis.report.changes import changes_of
 from acceptfirst_analysis.report.model import (
     Comparison,
@@ -29,7 +26,10 @@ from acceptfirst_analysis.report.model import (
 )
 from acceptfirst_analysis.report.phrases import interval, verdict_sentence
 from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, value_document
-from acceptfirst_analysis.unclassified import pattern_named
+from acceptfirst_analysis.statistics.bounds import Rate, rate
+from acceptfirst_analysis.tuning.readiness import Stratum, StratumKey, strata_of
+from acceptfirst_analysis.tuning.recommend import StatementReader, needs_code, recommend
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.units import count, milliseconds, per_cent
 from acceptfirst_analysis.window import BEGINNING, Window
 

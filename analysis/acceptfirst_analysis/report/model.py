@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 
 SCHEMA_VERSION: Final = 1
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from acceptfirst_analysis.recommendation import Recommendation
 from acceptfirst_analysis.report.model import Comparison, Status
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 from acceptfirst_analysis.units import milliseconds, per_cent, plural
 
 if TYPE_CHECKING:  # bounds brings scipy along, and the live page uses these words in the collector's process
-    from acceptfirst_analysis.bounds import Rate
+    from acceptfirst_analysis.statistics.bounds import Rate
 
 SETTING_VERDICTS: Final = frozenset({"gate", "delay", "poll"})
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
-from acceptfirst_analysis.bounds import Rate, rate
-from acceptfirst_analysis.recommend import StatementReader
-from acceptfirst_analysis.recommendation import Settings
+from acceptfirst_analysis.loop.verification import Side, Verification, verify
 from acceptfirst_analysis.report.model import AlertCount, Comparison, Effect
 from acceptfirst_analysis.report.phrases import interval
+from acceptfirst_analysis.statistics.bounds import Rate, rate
+from acceptfirst_analysis.tuning.recommend import StatementReader
+from acceptfirst_analysis.tuning.recommendation import Settings
 from acceptfirst_analysis.units import count, per_cent
 from acceptfirst_analysis.value import business_value
-from acceptfirst_analysis.verification import Side, Verification, verify
 from acceptfirst_analysis.window import Window
 
 ALERTS_MAX: Final = 10_000

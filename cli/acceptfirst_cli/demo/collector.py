@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 import httpx
 
 from acceptfirst_analysis.window import Window
+from acceptfirst_cli.asking.question import Question
+from acceptfirst_cli.asking.source import Source
 from acceptfirst_cli.demo.children import POLL_S, Child, Children
 from acceptfirst_cli.demo.figures import Happened, Stored, chat_ready_p95_ms, found_of
 from acceptfirst_cli.errors import CommandError
-from acceptfirst_cli.question import Question
-from acceptfirst_cli.source import Source
 from acceptfirst_store.remote import RemoteStore
 
 START_TIMEOUT_S: Final = 60.0

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any, Final
 
 from acceptfirst.policy import Policy, dump_policy_file
-from acceptfirst_analysis.proposal import propose
-from acceptfirst_analysis.recommendation import Recommendation
+from acceptfirst_analysis.loop.proposal import propose
+from acceptfirst_analysis.tuning.recommendation import Recommendation
 from acceptfirst_analysis.window import Window, window_between
 from acceptfirst_chat.traffic import Traffic, plan
 from acceptfirst_cli.demo.backend import BackendRun, run_backend

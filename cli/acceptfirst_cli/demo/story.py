@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acceptfirst.catalogue import load_catalogue
-from acceptfirst_analysis.unclassified import pattern_named
+from acceptfirst_analysis.classification.unclassified import pattern_named
 from acceptfirst_chat.plants import BUG_ROUTES_PREFIX, CHAT_ROUTE
 from acceptfirst_chat.sessions import TIME_SCALE
 from acceptfirst_cli.demo.figures import RunFigures, percentile_ms

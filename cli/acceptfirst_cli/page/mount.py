@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from acceptfirst_analysis.page.board import AlertReader, Board
-from acceptfirst_cli.catalogues import usable_catalogue
-from acceptfirst_cli.kept_reports import ReportShelf
+from acceptfirst_cli.asking.catalogues import usable_catalogue
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
 from acceptfirst_cli.page.routes import page_routes
 from acceptfirst_cli.page.session import PageSession
 from acceptfirst_collector.services import Services

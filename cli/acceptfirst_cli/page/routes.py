@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from acceptfirst_analysis.page import reading, render, single
 from acceptfirst_analysis.page.board import Board
-from acceptfirst_cli.kept_reports import ReportShelf
+from acceptfirst_cli.jobs.kept_reports import ReportShelf
 from acceptfirst_cli.page.documents import HEADERS, asset, document, report_file
 from acceptfirst_store.errors import StoreError
 
@@ -54,7 +54,7 @@ def page_routes(board: Board, shelf: ReportShelf, address: Callable[[], str]) ->
     async def events(request: Request) -> Response:
         if viewers.count >= VIEWERS_MAX:
             return Response("too many look at this page", UNAVAILABLE, {"Retry-After": "30"}, "text/plain")
-        stream = _events(board, _environment(request), viewers, request)
+        stream = _events(board, viewers, request)
         return StreamingResponse(
             stream, headers={**HEADERS, "Cache-Control": "no-store"}, media_type="text/event-stream"
         )
@@ -102,13 +102,15 @@ async def _drawn(draw: Callable[[Board, Request], Response], board: Board, reque
 
 def _home(board: Board, request: Request, *, address: str) -> Response:
     environment = _environment(request)
+    racing_only = _racing_only(request)
     html = render.home(
-        board.parts(environment),
+        board.parts(environment, racing_only=racing_only),
         board.environments(),
         environment,
         address=address,
         is_paused=request.query_params.get("paused") == "1",
         has_session=_has_session(request),
+        racing_only=racing_only,
     )
     return document(html)
 
@@ -151,9 +153,10 @@ async def _asset(request: Request) -> Response:
     return asset(str(request.path_params["name"]))
 
 
-async def _events(board: Board, environment: str, viewers: Viewers, request: Request) -> AsyncIterator[str]:
+async def _events(board: Board, viewers: Viewers, request: Request) -> AsyncIterator[str]:
     """What has changed since the last second, as server-sent events; a comment now and then keeps the line open."""
     viewers.count += 1
+    asked = functools.partial(board.parts, _environment(request), racing_only=_racing_only(request))
     sent: dict[str, str] = {}
     silent_s = 0.0
     try:
@@ -164,7 +167,7 @@ async def _events(board: Board, environment: str, viewers: Viewers, request: Req
             if seen and not at_first:
                 yield "event: reload\ndata: the first handshake is there\n\n"
                 return
-            parts = await run_in_threadpool(board.parts, environment)
+            parts = await run_in_threadpool(asked)
             changed = {name: part for name, part in parts.items() if sent.get(name) != part.digest}
             if changed:
                 sent |= {name: part.digest for name, part in changed.items()}
@@ -182,6 +185,10 @@ async def _events(board: Board, environment: str, viewers: Viewers, request: Req
 
 def _environment(request: Request) -> str:
     return request.query_params.get("environment", "")[:ENVIRONMENT_LENGTH_MAX]
+
+
+def _racing_only(request: Request) -> bool:
+    return request.query_params.get("racing") == "1"
 
 
 def _has_session(request: Request) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.source import (
     EnvironmentOption,
     JsonOption,
     SinceOption,
@@ -13,7 +13,7 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 
 def run(

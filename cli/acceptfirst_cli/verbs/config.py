@@ -9,8 +9,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from acceptfirst_cli import application
+from acceptfirst_cli.asking.source import JsonOption
 from acceptfirst_cli.configuration import (
     ConfigurationFile,
+    file_of,
     find_file,
     problems_of,
     read_file,
@@ -18,8 +20,7 @@ from acceptfirst_cli.configuration import (
     settings_in_force,
 )
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import JsonOption
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -81,8 +82,7 @@ def _serve() -> Any:
 
 
 def _file_of(context: typer.Context) -> ConfigurationFile:
-    found = context.find_root().obj
-    return found if isinstance(found, ConfigurationFile) else ConfigurationFile()
+    return file_of(context)
 
 
 def _text(value: Any) -> str:

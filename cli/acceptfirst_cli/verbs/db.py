@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from acceptfirst_cli.asking.source import JsonOption, Source, StoreOption, TokenOption, UrlOption, source_of
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import JsonOption, Source, StoreOption, TokenOption, UrlOption, source_of
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 from acceptfirst_store.errors import RequestInvalid
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)

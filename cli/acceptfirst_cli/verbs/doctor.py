@@ -7,14 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
+from acceptfirst_cli.asking.source import JsonOption, StoreOption
 from acceptfirst_cli.doctor.finding import Finding, State
 from acceptfirst_cli.doctor.machine import examine_machine
 from acceptfirst_cli.doctor.network import examine_network, read_address
 from acceptfirst_cli.doctor.place import examine_place
 from acceptfirst_cli.doctor.store import examine_store
 from acceptfirst_cli.errors import ExitCode
-from acceptfirst_cli.source import JsonOption, StoreOption
-from acceptfirst_cli.tables import print_json, print_styled
+from acceptfirst_cli.terminal.tables import print_json, print_styled
 from acceptfirst_cli.verbs.serve import GRPC_PORT, HTTP_PORT
 from acceptfirst_store.address import StoreAddress
 

@@ -18,10 +18,10 @@ from acceptfirst.catalogue import (
     Pattern,
 )
 from acceptfirst.signature import describe
-from acceptfirst_cli.catalogues import usable_catalogue
+from acceptfirst_cli.asking.catalogues import usable_catalogue
+from acceptfirst_cli.asking.source import JsonOption
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import JsonOption
-from acceptfirst_cli.tables import print_json, print_json_line, print_table
+from acceptfirst_cli.terminal.tables import print_json, print_json_line, print_table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 

@@ -19,11 +19,10 @@ from acceptfirst.policy import (
     policy_to_document,
 )
 from acceptfirst.policy.document import SETTINGS
-from acceptfirst_analysis.proposal import propose
-from acceptfirst_analysis.recommendation import Recommendation
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.policy_client import PolicyClient
-from acceptfirst_cli.source import (
+from acceptfirst_analysis.loop.proposal import propose
+from acceptfirst_analysis.tuning.recommendation import Recommendation
+from acceptfirst_cli.asking.policy_client import PolicyClient
+from acceptfirst_cli.asking.source import (
     EnvironmentOption,
     JsonOption,
     SinceOption,
@@ -36,7 +35,8 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import print_json, print_table
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.terminal.tables import print_json, print_table
 from acceptfirst_cli.verbs.report import write_text
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)

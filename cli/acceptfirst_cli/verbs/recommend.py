@@ -13,8 +13,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.source import (
     ConfidenceOption,
     EnvironmentOption,
     JsonOption,
@@ -29,7 +28,8 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 from acceptfirst_cli.verbs.policy import proposed_text
 
 Row = Mapping[str, Any]

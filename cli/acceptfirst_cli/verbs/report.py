@@ -9,18 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.mail import (
-    MailFromOption,
-    MailToOption,
-    SmtpOption,
-    SmtpPasswordOption,
-    address,
-    addresses,
-    mail_settings,
-    send_report,
-)
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.source import (
     ConfidenceOption,
     EnvironmentOption,
     JsonOption,
@@ -35,7 +24,18 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import say
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.jobs.mail import (
+    MailFromOption,
+    MailToOption,
+    SmtpOption,
+    SmtpPasswordOption,
+    address,
+    addresses,
+    mail_settings,
+    send_report,
+)
+from acceptfirst_cli.terminal.tables import say
 
 
 class Format(enum.StrEnum):

@@ -13,12 +13,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.otlp_sender import OtlpSender
-from acceptfirst_cli.progress import progress
-from acceptfirst_cli.question import Question, QuestionError
-from acceptfirst_cli.replaying import replay
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.asking.replaying import replay
+from acceptfirst_cli.asking.source import (
     JsonOption,
     SinceOption,
     StoreOption,
@@ -29,7 +26,10 @@ from acceptfirst_cli.source import (
     question_of,
     token_in,
 )
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.otlp_sender import OtlpSender
+from acceptfirst_cli.terminal.progress import progress
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 DEFAULT_RANGE: Final = timedelta(hours=24)
 

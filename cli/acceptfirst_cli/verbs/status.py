@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 
-from acceptfirst_cli.collector_client import CollectorClient
+from acceptfirst_cli.asking.collector_client import CollectorClient
+from acceptfirst_cli.asking.source import JsonOption, TokenOption, UrlOption, source_of
 from acceptfirst_cli.errors import ExitCode
-from acceptfirst_cli.source import JsonOption, TokenOption, UrlOption, source_of
-from acceptfirst_cli.tables import print_json, print_sections
-from acceptfirst_cli.wording import age, clock_time, size
+from acceptfirst_cli.terminal.tables import print_json, print_sections
+from acceptfirst_cli.terminal.wording import age, clock_time, size
 
 OUTCOMES = ("ready", "rejected", "failed", "abandoned", "timed_out", "open")
 

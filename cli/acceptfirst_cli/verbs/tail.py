@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from acceptfirst_cli.collector_client import CollectorClient, NoAnswerError
+from acceptfirst_cli.asking.collector_client import CollectorClient, NoAnswerError
+from acceptfirst_cli.asking.source import EnvironmentOption, TokenOption, UrlOption, question_of, source_of
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import EnvironmentOption, TokenOption, UrlOption, question_of, source_of
-from acceptfirst_cli.tables import print_json_line, print_line, say
-from acceptfirst_cli.wording import clock_time, millis
+from acceptfirst_cli.terminal.tables import print_json_line, print_line, say
+from acceptfirst_cli.terminal.wording import clock_time, millis
 
 SCHEMA_VERSION: Final = 1
 OUTCOMES: Final = ("ready", "rejected", "failed", "abandoned", "timed_out", "open")

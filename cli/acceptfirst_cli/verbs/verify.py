@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.source import (
+from acceptfirst_cli.asking.source import (
     ConfidenceOption,
     EnvironmentOption,
     JsonOption,
@@ -20,7 +19,8 @@ from acceptfirst_cli.source import (
     question_of,
     source_of,
 )
-from acceptfirst_cli.tables import print_json, print_table, say
+from acceptfirst_cli.errors import CommandError, ExitCode
+from acceptfirst_cli.terminal.tables import print_json, print_table, say
 
 Row = Mapping[str, Any]
 

@@ -11,8 +11,9 @@ from typing import Annotated, Final
 
 import typer
 
+from acceptfirst_cli.configuration import file_of
 from acceptfirst_cli.errors import CommandError, ExitCode
-from acceptfirst_cli.mail import (
+from acceptfirst_cli.jobs.mail import (
     MailFromOption,
     MailToOption,
     SmtpOption,
@@ -24,6 +25,7 @@ LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def run(
+    context: typer.Context,
     *,
     store: Annotated[
         str, typer.Option(envvar="ACCEPTFIRST_STORE", help="The server: clickhouse://user:password@host:8123.")
@@ -68,17 +70,18 @@ def run(
         )
     mail = optional_mail_settings(smtp, smtp_password_file, mail_from, mail_to)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    hosts = importlib.import_module("acceptfirst_cli.hosts")
-    jobs_module = importlib.import_module("acceptfirst_cli.jobs")
-    duties = importlib.import_module("acceptfirst_cli.duties")
-    timetables = importlib.import_module("acceptfirst_cli.timetable")
+    hosts = importlib.import_module("acceptfirst_cli.jobs.hosts")
+    jobs_module = importlib.import_module("acceptfirst_cli.jobs.routes")
+    duties = importlib.import_module("acceptfirst_cli.jobs.duties")
+    timetables = importlib.import_module("acceptfirst_cli.jobs.timetable")
     with importlib.import_module("acceptfirst_store.database").open_database(store) as database:
         importlib.import_module("acceptfirst_store.migrations").migrate(database)
         host = hosts.StoreHost(store, database, data_dir.absolute())
         jobs = jobs_module.Jobs(host)
         settings = duties.DutySettings(automatic, canary_share, mail)
-        alert_job = importlib.import_module("acceptfirst_cli.alert_job")
-        alerts = alert_job.AlertJob(database, alert_job.alert_file_of(alerts_file, data_dir.absolute()))
+        alert_job = importlib.import_module("acceptfirst_cli.jobs.alerting")
+        told = alert_job.alert_file_of(alerts_file, data_dir.absolute(), file_of(context).path)
+        alerts = alert_job.AlertJob(database, told)
         timetable = timetables.Timetable(
             database, [*duties.duties_of(jobs, host, settings), alert_job.alert_duty(alerts)]
         )

@@ -1,4 +1,4 @@
--- For: the classifier; deploys that made handshakes worse (pattern 25), found by acceptfirst_analysis.regressions from the
+-- For: the classifier; deploys that made handshakes worse (pattern 25), found by the classifier from the
 -- statements deploys and deploy_outcomes: Fisher's exact test is not SQL. Here they become occurrences, each with the first
 -- connection of the new version on the route.
 -- Parameters: ids (32 hex digits), environments, services, routes, sentences Array(String), started Array(Int64) (Unix
