@@ -132,10 +132,10 @@ def test_what_a_reader_sets_up_is_there() -> None:
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with a week of simulated handshakes, and the last hour of some."""
+    """A data directory with a week of simulated handshakes, and the last two hours of some."""
     folder = tmp_path_factory.mktemp("history")
     store = f"chdb://{folder}/data/db"
-    for scope in (("--week", WEEK, "--connections", "3000"), ("--since", "1h", "--connections", "300")):
+    for scope in (("--week", WEEK, "--connections", "3000"), ("--since", "2h", "--connections", "600")):
         command = [sys.executable, "-m", "acceptfirst_cli", "simulate", *scope, "--store", store]
         subprocess.run(command, check=True, capture_output=True, cwd=folder)
     return folder / "data"
