@@ -474,8 +474,7 @@ processors, times are those of a crowded machine). The command is
 {rows}
 
 A ratio is ours by theirs. Ours is synced to the disk before it is acknowledged, stored once, and in every table; theirs
-is in the exporter's
-tables, unsynced, and was acknowledged from memory.
+is in the exporter's tables, unsynced, and was acknowledged from memory.
 
 | ours | | aim |
 |---|---|---|

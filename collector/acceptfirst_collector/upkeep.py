@@ -1,4 +1,4 @@
-"""Keeps the rollup true while a collector runs: beside the requests and the writer, never in their way.
+"""Keeps the rollup true, and the process small, while a collector runs: beside requests and writer, never in their way.
 
 It has clients of its own, so that no insert waits for it, one thread in the store, and rests nine times as long as it
 worked. What it could not finish when the process ended, the next one finishes.
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from acceptfirst_collector.memory import release_free_memory
 from acceptfirst_store.database import Database
 from acceptfirst_store.errors import StoreError
 from acceptfirst_store.rollup import refresh_rollup
@@ -62,6 +63,7 @@ class StoreUpkeep:
                 continue
             seen, passed_at = self._stored_through(), time.monotonic()
             self._pass()
+            release_free_memory()
             rest_seconds = max(self._interval_seconds, RESTS_PER_WORK * (time.monotonic() - passed_at))
         self._close()
 
