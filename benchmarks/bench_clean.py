@@ -1,6 +1,6 @@
 """How often the classifier accuses the innocent: simulated handshakes of which the truth is known.
 
-    python benchmarks/bench_clean.py --seeds 40 --write docs/benchmarks-analysis.md
+    python benchmarks/bench_clean.py --seeds 20 --write docs/benchmarks-analysis.md
 
 Each seed is two days of four environments in another mode each, with three deploys that changed nothing, cold starts,
 drift, clients that leave before anything is ready, and half of the seeds sampled. Clean is what the simulator labels
@@ -129,8 +129,8 @@ def write(path: Path, text: str) -> None:
 def main() -> int:
     """Read the arguments, count, print or write; gives the exit code: 1 where anybody was wrongly called critical."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--connections", type=int, default=4000)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     count, catalogue = Count(), load_catalogue()

@@ -242,6 +242,19 @@ def test_report_shows_the_states_of_a_real_handshake(report: Report) -> None:
     assert pattern.timeline.events[-2] == "receive refused by the framework"
 
 
+def test_report_shows_misbehaviour_that_has_no_name(handshakes: Any, catalogue: Catalogue, window: Window) -> None:
+    """With what happened and an example, in both forms that people read: it is not hidden because nobody knows it."""
+    crashed = handshakes.add("CAGRSE", error_type="KeyError", error_kind="application")
+    handshakes.write()
+    classify(handshakes.database, catalogue, window)
+    report = gather(handshakes.database, catalogue, window, now=NOW)
+    (shown,) = report.patterns
+    assert (shown.name, shown.connections, shown.examples) == ("unclassified", 1, (crashed,))
+    assert "KeyError left the application" in shown.evidence
+    assert crashed in render_html(report)
+    assert shown.title in render_markdown(report)
+
+
 def test_report_is_whole_when_nothing_is_stored(database: Any, catalogue: Catalogue, window: Window) -> None:
     """Every form of it says that there is nothing."""
     empty = gather(database, catalogue, window, now=NOW)

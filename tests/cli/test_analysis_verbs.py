@@ -260,3 +260,14 @@ def test_classify_says_that_nothing_is_there_when_the_store_is_empty(acceptfirst
         "patterns": {},
         "unclassified": [],
     }
+
+
+def test_classify_shows_misbehaviour_that_has_no_name(acceptfirst: Run, tmp_path: Path) -> None:
+    """In the table too: what happened, how often, and connections to look at."""
+    dsn = f"chdb://{tmp_path}/db"
+    crashes = ("--faults", "1", "--cause", "unclassified", "--episodes", "0", "--seed", "3")
+    acceptfirst("simulate", "--connections", "40", *crashes, "--store", dsn)
+    ended = acceptfirst("classify", "--store", dsn)
+    assert ended.code == 0
+    assert "unclassified: what happened" in ended.out
+    assert "KeyError left the application" in " ".join(ended.out.split())

@@ -218,8 +218,9 @@ def _finite(value: float | None) -> float:
 
 
 def _patterns(reader: StatementReader, counts: Rows, summaries: Rows, catalogue: Catalogue) -> tuple[PatternFound, ...]:
-    known = sorted((row for row in counts if row["pattern_type"] in catalogue), key=lambda row: row["pattern_type"])
-    by_name = {name: list(rows) for name, rows in groupby(known, key=lambda row: str(row["pattern_type"]))}
+    # What the catalogue has no name for is shown too.
+    ordered = sorted(counts, key=lambda row: str(row["pattern_type"]))
+    by_name = {name: list(rows) for name, rows in groupby(ordered, key=lambda row: str(row["pattern_type"]))}
     firsts = [str(rows[0]["examples"][0]) for rows in by_name.values() if rows[0]["examples"]]
     timelines = _timelines(reader, firsts)
     totals = {_key(row): float(row["handshakes"]) for row in summaries}

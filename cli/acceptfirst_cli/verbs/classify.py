@@ -33,4 +33,7 @@ def run(
         print_json(found)
         return
     print_table(("pattern", "handshakes"), list(found["patterns"].items()))
+    if found["unclassified"]:
+        rows = [(each["evidence"], each["connections"], ", ".join(each["examples"])) for each in found["unclassified"]]
+        print_table(("unclassified: what happened", "handshakes", "examples"), rows)
     say(f"{found['connections']:,} handshakes looked at, {found['occurrences']:,} races found")
