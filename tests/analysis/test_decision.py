@@ -71,11 +71,11 @@ POLLED  KEPT    keep                 keep                 keep                 k
 POLLED  UNSEEN  poll                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 POLLED  OPEN    poll                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 POLLED  BROKEN  poll                 poll                 poll                 poll                 poll
-WATCHED KEPT    keep                 keep                 keep                 keep                 keep
+WATCHED KEPT    keep                 not_enough_evidence  keep                 keep                 keep
 WATCHED UNSEEN  gate                 not_enough_evidence  cliff                not_enough_evidence  not_enough_evidence
 WATCHED OPEN    gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 WATCHED BROKEN  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
-DELAYED KEPT    keep                 keep                 keep                 keep                 keep
+DELAYED KEPT    keep                 not_enough_evidence  keep                 keep                 keep
 DELAYED UNSEEN  gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 DELAYED OPEN    gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 DELAYED BROKEN  gate                 not_enough_evidence  cliff                not_enough_evidence  keep
