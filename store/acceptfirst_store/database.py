@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import Error as DriverError
 
+from acceptfirst_store.abandoned import drop_abandoned
 from acceptfirst_store.address import DATABASE, StoreAddress
 from acceptfirst_store.errors import StoreUnreachable
 from acceptfirst_store.lock import StoreLock
@@ -214,6 +215,7 @@ def open_database(dsn: str | StoreAddress, *, wait_lock: bool = False) -> Databa
         raise
     try:
         _make_database(database)
+        drop_abandoned(database)
     except BaseException:
         database.close()
         raise

@@ -196,6 +196,21 @@ def test_censored_quantile_agrees_with_the_product_written_out() -> None:
         assert bounds.censored_quantile(ready, left, share) == expected
 
 
+#: Miller's leukaemia data, group "maintained", and what R's survfit(Surv(time, status) ~ 1) prints for it:
+#: S(9) = 0.909, S(13) = 0.818, S(18) = 0.716, S(23) = 0.614, S(31) = 0.491, S(34) = 0.368, S(48) = 0.184; median 31.
+AML_EVENTS = np.array([9.0, 13.0, 18.0, 23.0, 31.0, 34.0, 48.0])
+AML_CENSORED = np.array([13.0, 28.0, 45.0, 161.0])
+
+
+@pytest.mark.parametrize(
+    ("share", "quantile"),
+    [(0.95, 9.0), (0.85, 13.0), (0.75, 18.0), (0.65, 23.0), (0.5, 31.0), (0.4, 34.0), (0.2, 48.0), (0.18, None)],
+)
+def test_censored_quantile_is_the_one_that_r_publishes(share: float, quantile: float | None) -> None:
+    """The example of R's package survival: at each time the curve comes down to the published value and not further."""
+    assert bounds.censored_quantile(AML_EVENTS, AML_CENSORED, share) == quantile
+
+
 def test_censored_quantile_is_unknown_when_the_slowest_left() -> None:
     """The curve never comes down."""
     assert bounds.censored_quantile(np.array([1.0, 2.0]), np.array([3.0]), 0.1) is None

@@ -75,12 +75,12 @@ POLLED  UNSEEN  poll                 not_enough_evidence  not_enough_evidence  n
 POLLED  OPEN    poll                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 POLLED  BROKEN  poll                 poll                 poll                 poll                 poll
 POLLED  UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  poll
-WATCHED KEPT    keep                 keep                 keep                 keep                 keep
+WATCHED KEPT    keep                 not_enough_evidence  keep                 keep                 keep
 WATCHED UNSEEN  gate                 not_enough_evidence  cliff                not_enough_evidence  not_enough_evidence
 WATCHED OPEN    gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 WATCHED BROKEN  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 WATCHED UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
-DELAYED KEPT    keep                 keep                 keep                 keep                 keep
+DELAYED KEPT    keep                 not_enough_evidence  keep                 keep                 keep
 DELAYED UNSEEN  gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 DELAYED OPEN    gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 DELAYED BROKEN  gate                 not_enough_evidence  cliff                not_enough_evidence  keep

@@ -166,6 +166,27 @@ def test_latest_run_is_known_to_the_next_process(database: Database, start: Star
     assert last["succeeded_at"] is not None
 
 
+def test_where_a_job_goes_on_outlives_a_run_that_failed(database: Database, start: Start) -> None:
+    """The row of the latest run is the only one that is kept."""
+    results: list[Any] = [{"message": "written", "resume": {"mark_s": 7}, "files": []}, OSError("no room")]
+
+    def run(_: Say) -> dict[str, Any]:
+        result = results.pop(0)
+        if isinstance(result, OSError):
+            raise result
+        return dict(result)
+
+    first = start(Duty("report", NEVER_NOW, run))
+    until(lambda: ran(first, "report"))
+    first.stop()
+    second = Timetable(database, [Duty("report", "* * * * *", run)], start_delay_seconds=0.0)
+    second.start()
+    until(lambda: described(second, "report")["last"]["outcome"] == "failed")
+    second.stop()
+    [row] = [row for row in database.statement_rows("job_states") if row["job"] == "report"]
+    assert json.loads(row["result"]) == {"message": "no room", "resume": {"mark_s": 7}}
+
+
 def test_job_with_nothing_to_do_is_not_written_down(database: Database, start: Start) -> None:
     """Every minute's nothing would fill the store."""
     timetable = start(Duty("classify", "* * * * *", lambda _: None))

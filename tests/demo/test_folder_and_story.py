@@ -82,7 +82,7 @@ def test_story_ends_with_where_to_look(told: Any) -> None:
     """The report, the figures, and the next command."""
     end = told().split("patterns, 30 s.")[1]
 
-    assert all(word in end for word in ("report.html", "summary.json", "acceptfirst recommend --store chdb://"))
+    assert all(word in end for word in ("report.html", "summary.json", "acceptfirst verify --store chdb://"))
 
 
 def test_story_shows_the_note(told: Any) -> None:

@@ -13,6 +13,7 @@ The rules behind the cells:
   application does not send.
 - Where a delay stands in for the event, the answer is a delay, so long as one within the guardrail is enough.
 - Where nothing tells how messages went, how long readiness took decides alone.
+- Who left before a delay was over met nothing, but proves nothing: where too many did, a delay is not called right.
 - That no delay is enough takes hundreds of handshakes to show, which one is takes thousands: so that is asked first.
 """
 
@@ -169,12 +170,12 @@ TABLE: Final[Mapping[tuple[Telling, Objective], Mapping[DelayOutlook, Advice]]] 
     (_T.POLLED, _O.OPEN): _row(_A.POLL, _A.COUNT, _A.COUNT, _A.COUNT, _A.COUNT),
     (_T.POLLED, _O.BROKEN): _always(_A.POLL),
     (_T.POLLED, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.POLL),
-    (_T.WATCHED, _O.KEPT): _always(_A.KEEP),
+    (_T.WATCHED, _O.KEPT): _row(_A.KEEP, _A.BOUND, _A.KEEP, _A.KEEP, _A.KEEP),
     (_T.WATCHED, _O.UNSEEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.COUNT),
     (_T.WATCHED, _O.OPEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
     (_T.WATCHED, _O.BROKEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
     (_T.WATCHED, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
-    (_T.DELAYED, _O.KEPT): _row(_A.TRIM, _A.KEEP, _A.KEEP, _A.KEEP, _A.TRIM),
+    (_T.DELAYED, _O.KEPT): _row(_A.TRIM, _A.BOUND, _A.KEEP, _A.KEEP, _A.TRIM),
     (_T.DELAYED, _O.UNSEEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),
     (_T.DELAYED, _O.OPEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),
     (_T.DELAYED, _O.BROKEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),

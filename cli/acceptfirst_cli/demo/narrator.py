@@ -1,4 +1,4 @@
-"""Says on stderr what the demo is doing: a moving line on a terminal, nothing elsewhere."""
+"""Says on stderr what the demo is doing, where somebody is there to see it: on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Narrator:
     """Tells one step after another.
 
     Args:
-        stream: where to; one that is no terminal gets nothing, as from every verb.
+        stream: where to; anything but a terminal gets nothing.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

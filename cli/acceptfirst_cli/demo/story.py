@@ -157,8 +157,18 @@ def _tell_verdict(console: Console, outcome: Outcome, folder: DemoFolder) -> Non
     paths = {"report": folder.report_html, "figures": folder.summary}
     for name, path in paths.items():
         console.print(Text(f"{name + ':':9}{_shown(path)}"))
-    console.print(Text(f"{'next:':9}acceptfirst recommend --store chdb://{folder.collector / 'db'}"), soft_wrap=True)
-    console.print(Text(f"{'':9}and for an application of your own: acceptfirst serve, acceptfirst.instrument(app)"))
+    verify = f"acceptfirst verify --store chdb://{folder.collector / 'db'}"
+    for label, text in (
+        ("next:", "open the report: it is the one that a lead gets each Monday"),
+        (
+            "",
+            f"ask whether the change worked (on {CHAT_ROUTE} it did; five connections a bug are too few to say):",
+        ),
+        ("", f"  {verify}"),
+        ("", "try it on an application of your own: acceptfirst.instrument(app) in it, and beside it"),
+        ("", "  acceptfirst serve"),
+    ):
+        console.print(Text(f"{label:9}{text}"), soft_wrap=True)
 
 
 def _shown(path: Path) -> str:

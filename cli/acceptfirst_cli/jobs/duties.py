@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,13 +16,19 @@ from acceptfirst_cli.asking.question import Question
 from acceptfirst_cli.jobs.hosts import JobHost
 from acceptfirst_cli.jobs.kept_reports import ReportShelf
 from acceptfirst_cli.jobs.mail import MailSettings, send_report
-from acceptfirst_cli.jobs.timetable import Duty, Result, Say
+from acceptfirst_cli.jobs.timetable import RESUME, Duty, Result, Say
 
-LOOK_BACK: Final = timedelta(hours=1)
-LONG_LOOK_BACK: Final = timedelta(hours=26)
-"""How long after its first span a connection is still looked at, each minute and each hour."""
+WRITING_SECONDS: Final = 60
+"""A row may be seen this long after the time that it says it was written at."""
 
-LONG_LOOK_SECONDS: Final = 3600.0
+AWAY_SECONDS: Final = 3600
+"""A new process looks this much further back, for a store's clock that was set back meanwhile."""
+
+FOREVER: Final = "2262-01-01T00:00:00+00:00"
+"""A handshake from tomorrow, by its own clock, is not looked at again when tomorrow has come."""
+
+_FAR_AHEAD_S: Final = 2**32 - 1  # nothing was written then: asks for the time alone
+
 RESTS_PER_WORK: Final = 9
 SHORT_SECONDS: Final = 1.0
 
@@ -46,7 +54,14 @@ class DutySettings:
 class DoesJobs(Protocol):
     """Whoever does the jobs: ``acceptfirst_cli.jobs.routes.Jobs``."""
 
-    def classify(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
+    @property
+    def classifier(self) -> str:
+        """Another one where the catalogue or the way in which it is used has changed."""
+        ...
+
+    def classify(
+        self, question: Question, *, touched_since: datetime | None = None, wait: bool = False
+    ) -> dict[str, Any]:
         """Classify what is stored."""
         ...
 
@@ -80,41 +95,86 @@ def duties_of(jobs: DoesJobs, host: JobHost, settings: DutySettings) -> list[Dut
 
 
 class _Classify:
-    """Names the races in what came in; where nothing did, there is nothing to do.
+    """Names the races of connections that something was stored of since the last run; where nothing was, it does none.
 
-    Each minute the latest hour, since most connections end within it; each hour the latest day, for those that did not.
-    A run over a second is followed by a rest nine times as long, so that no traffic makes it more than a tenth of a
-    core.
+    However old a connection is: a span that comes late has it judged again. Where the last run began, by the store's
+    clock, is kept with what came of it, so a new process goes on from there. The first run, and one with another
+    catalogue, judges everything. A run over a second is followed by a rest nine times as long, so that no traffic makes
+    it more than a tenth of a core.
     """
 
     def __init__(self, jobs: DoesJobs, host: JobHost) -> None:
         self._jobs = jobs
         self._host = host
         self._seen: int | None = None
-        self._long_look_at = 0.0
+        self._mark_s: int | None = None
+        self._marked_at = 0.0
+        self._is_new = True
         self._rests_until = 0.0
 
     def __call__(self, say: Say) -> Result | None:
         stored, begun = self._host.stored_through(), time.monotonic()
         if begun < self._rests_until or (stored is not None and stored == self._seen):
             return None
-        is_long = begun >= self._long_look_at
-        since = self._since() if is_long else datetime.now(UTC) - LOOK_BACK
-        say(f"handshakes since {since:%Y-%m-%d %H:%M} UTC")
-        found = self._jobs.classify(Question(since=since.isoformat()), wait=True)
+        since_s = self._since_s(begun)
+        touched = self._touched(since_s or 0)
+        found = self._judged(since_s, touched, say)
         now = time.monotonic()
-        if is_long:
-            self._long_look_at = begun + LONG_LOOK_SECONDS
-        self._seen = stored
+        self._seen, self._mark_s, self._marked_at = stored, int(touched["now_s"]), begun
+        self._is_new = False
         self._rests_until = now + RESTS_PER_WORK * (now - begun) if now - begun > SHORT_SECONDS else 0.0
+        if found is None:
+            return None
         message = f"{found['occurrences']} races in {found['connections']} handshakes"
-        return {"message": message, "patterns": found["patterns"]}
+        resume = {"mark_s": self._mark_s, "classifier": self._jobs.classifier}
+        return {"message": message, "patterns": found["patterns"], RESUME: resume}
 
-    def _since(self) -> datetime:
-        """A day before the last success; all of it where there was none."""
+    def _judged(self, since_s: int | None, touched: Mapping[str, Any], say: Say) -> Mapping[str, Any] | None:
+        if since_s is None:
+            say("all handshakes")
+            return self._jobs.classify(Question(since=BEGINNING.isoformat(), until=FOREVER), wait=True)
+        if not int(touched["n"]):
+            return None
+        since = datetime.fromtimestamp(since_s, UTC)
+        say(f"handshakes of which something was stored since {since:%Y-%m-%d %H:%M} UTC")
+        began: datetime = touched["began"]
+        return self._jobs.classify(
+            Question(since=began.astimezone(UTC).isoformat(), until=FOREVER), touched_since=since, wait=True
+        )
+
+    def _since_s(self, begun: float) -> int | None:
+        """From when on, by the store's clock; ``None`` for everything."""
+        if self._is_new:
+            return self._resumed_s()
+        if self._mark_s is None:
+            return None
+        # Where the store's clock was set back, what was stored since lies before the mark, but within what has passed.
+        passed_s = math.ceil(begun - self._marked_at)
+        return max(0, min(self._mark_s, self._now_s() - passed_s) - WRITING_SECONDS)
+
+    def _resumed_s(self) -> int | None:
         rows = self._host.database.statement_rows("job_states")
-        succeeded = [row["succeeded_at"] for row in rows if row["job"] == "classify" and row["outcome"] == "ok"]
-        return max(BEGINNING, succeeded[0] - LONG_LOOK_BACK) if succeeded else BEGINNING
+        kept = next((_resume_of(row["result"]) for row in rows if row["job"] == "classify"), {})
+        if kept.get("classifier") != self._jobs.classifier or not isinstance(kept.get("mark_s"), int):
+            return None
+        mark_s: int = kept["mark_s"]
+        # Nobody knows how long it was away, so a clock that shows less than the mark says nothing.
+        return None if self._now_s() < mark_s else max(0, mark_s - AWAY_SECONDS)
+
+    def _now_s(self) -> int:
+        return int(self._touched(_FAR_AHEAD_S)["now_s"])
+
+    def _touched(self, since_s: int) -> Mapping[str, Any]:
+        return self._host.database.statement_rows("touched_connections", {"touched": since_s})[0]
+
+
+def _resume_of(result: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(result)
+    except ValueError:
+        return {}
+    kept = found.get(RESUME) if isinstance(found, dict) else None
+    return kept if isinstance(kept, dict) else {}
 
 
 class _Tune:

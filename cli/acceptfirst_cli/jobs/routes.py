@@ -7,6 +7,7 @@ timetable, and a second one would only make both slow.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -20,7 +21,7 @@ from fastapi import APIRouter, Body, FastAPI, Query
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from acceptfirst_analysis.classification.classify import classify
+from acceptfirst_analysis.classification.classify import CLASSIFIER_VERSION, classify
 from acceptfirst_analysis.tuning.memory import remember
 from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.window import parse_instant, window_between
@@ -82,11 +83,20 @@ class Jobs:
         self._running = threading.Lock()
         self.shelf = ReportShelf(host.reports)
 
-    def classify(self, question: Question, *, wait: bool = False) -> dict[str, Any]:
+    @property
+    def classifier(self) -> str:
+        """Another one where the catalogue or the way in which it is used has changed."""
+        digest = hashlib.sha256(repr(self._catalogue).encode()).hexdigest()[:16]
+        return f"{CLASSIFIER_VERSION}.{digest}"
+
+    def classify(
+        self, question: Question, *, touched_since: datetime | None = None, wait: bool = False
+    ) -> dict[str, Any]:
         """Classify what is stored, and say what was found.
 
         Args:
             question: which handshakes.
+            touched_since: only those that something was stored of since then; see ``classify``.
             wait: whether to wait for a job that is running, however long; else for ``BUSY_SECONDS_MAX``. So in the
                 others.
         """
@@ -94,7 +104,9 @@ class Jobs:
             database = self._host.database.sibling()
             try:
                 window = question.window(datetime.now(UTC))
-                return classify(database, self._catalogue, window, question.environment).to_json()
+                return classify(
+                    database, self._catalogue, window, question.environment, touched_since=touched_since
+                ).to_json()
             finally:
                 database.close()
 

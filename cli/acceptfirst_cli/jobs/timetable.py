@@ -25,6 +25,9 @@ from acceptfirst_store.results import to_json
 
 TABLE: Final = "job_runs"
 RETRY_SECONDS: Final = 300.0
+RESUME: Final = "resume"
+"""What of a duty's result is kept, too, when a later run fails: where the next one goes on."""
+
 START_DELAY_SECONDS: Final = 20.0
 """The first seconds belong to the requests that piled up; a process that ends at once does no job at all."""
 
@@ -163,9 +166,13 @@ class Timetable:
             log = logger.warning if isinstance(error, StoreError | RefusedError) else logger.exception
             log("the job %s failed: %s", duty.name, error)
             self._try_again(duty)
-            self._end(duty, started_at, "failed", {"message": f"{error}"}, is_kept=True)
+            self._end(duty, started_at, "failed", self._failure(duty, error), is_kept=True)
         else:
             self._end(duty, started_at, "ok", result or {"message": "nothing to do"}, is_kept=result is not None)
+
+    def _failure(self, duty: Duty, error: Exception) -> Result:
+        before = self._known[duty.name].result
+        return {"message": f"{error}", **({RESUME: before[RESUME]} if RESUME in before else {})}
 
     def _end(self, duty: Duty, started_at: datetime, outcome: str, result: Result, *, is_kept: bool) -> None:
         known = self._known[duty.name]

@@ -68,6 +68,7 @@ def run(
             f"got {store.partition('://')[0]!r}",
             ExitCode.USAGE,
         )
+    ended = _told_to_end()
     mail = optional_mail_settings(smtp, smtp_password_file, mail_from, mail_to)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     hosts = importlib.import_module("acceptfirst_cli.jobs.hosts")
@@ -87,15 +88,15 @@ def run(
         )
         timetable.start()
         try:
-            _until_told()
+            ended.wait()
         finally:
             timetable.stop()
             jobs.close()
 
 
-def _until_told() -> None:
-    """Sleep until a signal ends it; SIGTERM is an orderly end."""
+def _told_to_end() -> threading.Event:
+    """Set by a signal; SIGTERM is an orderly end, whenever it comes: also while the store is being opened."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    ended.wait()
+    return ended
