@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-statistics endurance soak soak-serve dashboards docs screenshots servers pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics endurance soak soak-serve dashboards docs site screenshots servers pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -62,6 +62,9 @@ servers: $(INSTALLED) ## run every server with every framework, write docs/serve
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+site: $(INSTALLED) ## build docs/ into build/site, without a network; a broken link is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs -d build/site-cache . build/site
 
 screenshots: $(INSTALLED) ## take the pictures of the page and the report with Debian's Chromium
 	$(BIN)/python docs/screenshots.py

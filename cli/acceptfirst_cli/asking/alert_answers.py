@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from acceptfirst_analysis.alerts.check import RangeTooLongError, check
+from acceptfirst_analysis.alerts.check import check
 from acceptfirst_analysis.alerts.evaluate import StatementReader
 from acceptfirst_analysis.alerts.memory import episode_from
 from acceptfirst_analysis.alerts.round import SCHEMA_VERSION, alert_json
 from acceptfirst_analysis.alerts.settings import AlertSettings
-from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.asking.question import Question
 
 ANY: Final[Mapping[str, Any]] = {
     "environment": "",
@@ -55,18 +55,15 @@ def check_document(reader: StatementReader, question: Question, settings: AlertS
     """The document of ``alerts check --json``.
 
     Raises:
-        QuestionError: the range can't be understood, or is too long.
+        QuestionError: the range can't be understood.
         StoreError: the store can't be read.
     """
     window = question.window(datetime.now(UTC))
     has_start = bool(question.since or question.week)
-    try:
-        return check(
-            reader,
-            settings.rules,
-            since=window.since if has_start else None,
-            until=window.until,
-            environment=question.environment,
-        ).to_json()
-    except RangeTooLongError as error:
-        raise QuestionError(str(error)) from error
+    return check(
+        reader,
+        settings.rules,
+        since=window.since if has_start else None,
+        until=window.until,
+        environment=question.environment,
+    ).to_json()

@@ -31,7 +31,12 @@ WITH
                     toUnixTimestamp64Nano(last_seen)) - accepted_ns) / 1000)) AS ended_us,
             messages_received > 0 AS messaged,
             isNull(ready_us) AND outcome = 'rejected' AS refused,
-            if(readiness_mode = 'blind', coalesce(ready_us, ended_us) > delay_applied_ms * 1000,
+            multiIf(
+                readiness_mode = 'blind', coalesce(ready_us, ended_us) > delay_applied_ms * 1000 OR messages_early > 0,
+                -- A message that had been waiting for the first receive was not early; one that was handled before the
+                -- application's own ready() was, unless a phase may have asked for it.
+                readiness_mode = 'auto', mapKeys(phases) = ['ready'] AND first_message_ns != 0
+                    AND first_message_ns < connected_ns + phases['ready'] * 1e6,
                 messages_early > 0 OR timed_out) AS violated
         FROM acceptfirst.handshakes FINAL
         WHERE weight > 0 AND accepted_ns != 0
