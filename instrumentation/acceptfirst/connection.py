@@ -174,7 +174,8 @@ class Connection(Record):
         if again and self._told_together:  # it waited beside the one that was told first: nobody asked for more
             self._told_together -= 1
             return
-        self._told_together = self.receives_pending
+        if self.receives_pending or again:
+            self._told_together = self.receives_pending
         now_ns = self._happened("D")
         self.unread_since_monotonic_ns = now_ns - self.clock_ns
         self.unread_after_messages = self.messages_received
@@ -396,7 +397,9 @@ class Connection(Record):
         # Scope and gate hold this record: without the circles all are gone with the last reference to them. A guard
         # that fires after the end may still ask for these two of the scope; nothing moves any more.
         scope = self.scope
-        self.gate, self._moved = None, ()
+        self._moved = ()
+        if self.seldom.gate is not None:
+            self.gate = None
         self.scope = {"route": scope.get("route"), "headers": scope.get("headers", ())}
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -416,7 +419,8 @@ class Connection(Record):
     def _advance(self, letter: str, new: State, trigger: Trigger) -> int:
         """An event of the handshake that goes well, to the next state: ``_happened`` and ``_move``; gives its time.
 
-        Written out, since three of these stand before the application's first message.
+        Written out, since three of these stand before the application's first message; and the table of transitions
+        is not asked, since whoever calls this has just seen that the state is the one before ``new``.
         """
         at_ns = self.clock_ns + perf_counter_ns()
         signature = self.signature
@@ -427,10 +431,7 @@ class Connection(Record):
         moments = self.moments
         if letter not in moments:
             moments[letter] = at_ns
-        old = self.state
-        if new not in ALLOWED_TRANSITIONS[old]:
-            raise TransitionError(old, new)
-        if old is _INITIALIZING:
+        if new is _HANDSHAKE_PENDING:
             if self.policy.routes:
                 self._take_policy_of_route()
             self.first_called_in = current_context()

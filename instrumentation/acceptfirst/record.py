@@ -1,14 +1,16 @@
 """What is known of one connection, and what follows from it; what makes it known is ``connection``.
 
 A server holds one of these for each connection that is open, so what it costs counts in thousands: each value is a slot
-that begins with something that all records share, and what few connections need (places in the code, phases, a gate) is
-made when it is needed.
+that begins with something that all records share, and what few connections need (phases, a coordinator, a gate) is in
+an object that is made when it is needed (``Seldom``).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from copy import copy
+from operator import attrgetter
 from time import perf_counter_ns, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -40,6 +42,85 @@ class Keeper(Protocol):
         """The connection's coordinator, made when somebody asks for it."""
 
 
+class Seldom:
+    """What few connections have, in an object of its own; all others share the one in which there is nothing.
+
+    Attributes:
+        admitted: the tasks that are in a phase that receives.
+        coordinator: where somebody asked for it.
+        delay_applied_ms: in ``blind`` mode.
+        dependencies: tells which of the application's dependencies are down, where some are declared.
+        error_kind: of the exception that left the application.
+        error_type: its name. Not the exception itself: its traceback holds every frame of the application.
+        gate: of ``hold``.
+        open_phases: phases under way, of those that don't receive.
+        phases_ms: how long each phase took.
+        phases_seen: whether there has been any.
+        reported: names of the patterns that were told.
+        timed_out: whether the handshake took too long.
+        told_together: receives that were pending when the disconnect was delivered to another.
+        unconfirmed: messages of which only a later ready() can tell that they were too early.
+        user_hash: where the user is known.
+    """
+
+    __slots__ = (
+        "admitted",
+        "coordinator",
+        "delay_applied_ms",
+        "dependencies",
+        "error_kind",
+        "error_type",
+        "gate",
+        "open_phases",
+        "phases_ms",
+        "phases_seen",
+        "reported",
+        "timed_out",
+        "told_together",
+        "unconfirmed",
+        "user_hash",
+    )
+
+    def __init__(self) -> None:
+        self.admitted: tuple[asyncio.Task[Any], ...] = ()
+        self.coordinator: Any = None
+        self.delay_applied_ms = 0.0
+        self.dependencies: Any = None
+        self.error_kind: str | None = None
+        self.error_type: str | None = None
+        self.gate: Any = None
+        self.open_phases = self.told_together = self.unconfirmed = 0
+        self.phases_ms: Mapping[str, float] = _NONE
+        self.phases_seen = self.timed_out = False
+        self.reported: frozenset[str] = frozenset()
+        self.user_hash: str | None = None
+
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What a connection has of places and phases until it has some; never written to."""
+FEW_HAVE: Final = Seldom()
+"""That of all connections that have nothing of it; never written to."""
+
+
+class _Attribute(Protocol):
+    """What a type checker needs to know of an attribute that is no slot."""
+
+    def __get__(self, record: object, owner: Any = None) -> Any: ...
+
+    def __set__(self, record: Any, value: Any) -> None: ...
+
+
+def _seldom(name: str) -> _Attribute:
+    """An attribute of a record that is kept in its ``Seldom``, which it gets with the first that is set."""
+
+    def write(record: Record, value: object) -> None:
+        if record.seldom is FEW_HAVE:
+            record.seldom = copy(FEW_HAVE)
+        setattr(record.seldom, name, value)
+
+    return property(attrgetter(f"seldom.{name}"), write)
+
+
 class Record:
     """The state of one WebSocket connection, from the server's call to the application's return."""
 
@@ -49,25 +130,15 @@ class Record:
         "_innocent",
         "_lane",
         "_moved",
-        "_reported",
         "_taken",
         "_told",
-        "_told_together",
-        "_unconfirmed",
-        "admitted",
         "asgi_calls",
         "clock_ns",
         "close_code",
         "close_initiator",
-        "coordinator",
-        "delay_applied_ms",
-        "dependencies",
         "drawn",
-        "error_kind",
-        "error_type",
         "finished",
         "first_called_in",
-        "gate",
         "gate_mode",
         "id",
         "keeper",
@@ -78,15 +149,13 @@ class Record:
         "metered",
         "moments",
         "observers",
-        "open_phases",
-        "phases_ms",
-        "phases_seen",
         "policy",
         "readiness_mode",
         "ready_said",
         "receives_pending",
         "run",
         "scope",
+        "seldom",
         "settled",
         "signature",
         "sites",
@@ -94,13 +163,11 @@ class Record:
         "state",
         "steps",
         "surroundings",
-        "timed_out",
         "trace",
         "unread_after_messages",
         "unread_longest_ns",
         "unread_since_monotonic_ns",
         "unspoken",
-        "user_hash",
         "was_attended",
     )
 
@@ -139,10 +206,6 @@ class Record:
         self.was_attended = False  # they have had a moment for it
         self.moments: dict[str, int] = {}
         self.sites: Mapping[str, Site] = _NONE
-        self.phases_ms: Mapping[str, float] = _NONE
-        self.open_phases = 0
-        self.phases_seen = False
-        self.admitted: tuple[asyncio.Task[Any], ...] = ()  # the tasks that are in a phase that receives
         self.asgi_calls = self.receives_pending = 0
         self.messages_received = self.messages_sent = self.messages_early = 0
         self.last_frame_monotonic_ns = 0
@@ -150,25 +213,32 @@ class Record:
         self.unread_since_monotonic_ns = self.unread_after_messages = self.unread_longest_ns = 0
         self.close_code: int | None = None
         self.close_initiator = "none"
-        self.delay_applied_ms = 0.0
-        # Not the exception itself: its traceback holds every frame of the application for as long as we live.
-        self.error_type: str | None = None
-        self.error_kind: str | None = None
-        self.ready_said = self.timed_out = self.finished = False
-        self.user_hash: str | None = None
-        self.coordinator: Any = None
+        self.ready_said = self.finished = False
         self.keeper = keeper
-        self.gate: Any = None
-        self.dependencies: Any = None  # tells which of the application's dependencies are down, where some are declared
+        self.seldom = FEW_HAVE
         self._catalogue = catalogue
         self.observers = observers  # who is told about this connection
         self._deadlines = deadlines
-        self._reported: frozenset[str] = _NOTHING
         self._lane: Lane | None = None  # where it waits for the one deadline that it has at a time
         self._innocent: object = None  # of what it was found innocent when it was closed, and nothing happened since
         self._moved: tuple[Callable[[], None], ...] = ()
-        self._unconfirmed = 0
-        self._told_together = 0  # receives that were pending when the disconnect was delivered to another
+
+    # What few connections have; see ``Seldom``.
+    admitted = _seldom("admitted")
+    coordinator = _seldom("coordinator")
+    delay_applied_ms = _seldom("delay_applied_ms")
+    dependencies = _seldom("dependencies")
+    error_kind = _seldom("error_kind")
+    error_type = _seldom("error_type")
+    gate = _seldom("gate")
+    open_phases = _seldom("open_phases")
+    phases_ms = _seldom("phases_ms")
+    phases_seen = _seldom("phases_seen")
+    timed_out = _seldom("timed_out")
+    user_hash = _seldom("user_hash")
+    _reported = _seldom("reported")
+    _told_together = _seldom("told_together")
+    _unconfirmed = _seldom("unconfirmed")
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -278,9 +348,6 @@ def route_of(scope: Scope) -> str:
 
 _INITIALIZING: Final = State.INITIALIZING
 _ENDED: Final = frozenset({State.ERROR, State.CLOSED})
-_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
-"""What a connection has of places and phases until it has some; never written to."""
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 _OUTCOMES: Final = {
     Trigger.TIMEOUT: "timed_out",

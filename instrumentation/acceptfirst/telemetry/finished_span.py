@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
 from acceptfirst.telemetry.span_attributes import (
     HANDSHAKE_SPAN,
@@ -27,8 +27,8 @@ from acceptfirst.telemetry.span_attributes import (
 )
 from acceptfirst.telemetry.span_limits import AttributeLimits
 
-_UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
+_UNSET: Final = Status(StatusCode.UNSET)
 
 
 class Origin(NamedTuple):
@@ -98,7 +98,10 @@ class _ResourceHashedOnce(Resource):
 
 
 class FinishedSpan(ReadableSpan):
-    """See the module. ``ReadableSpan.__init__`` runs at the first look at anything but the context.
+    """See the module.
+
+    What differs from span to span is filled in at the first look at anything but the context; what is alike in all of
+    them stays with the class. Both together stand in for ``ReadableSpan.__init__``.
 
     Attributes:
         settled: what it is made of; none of it changes afterwards.
@@ -107,62 +110,105 @@ class FinishedSpan(ReadableSpan):
 
     settled: Settled
     number: int
+    _name = TRANSITION_SPAN
+
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes the user's limits left out."""
+        # The SDK asks whether they are an instance of an abstract class, which takes ten times as long.
+        return getattr(self._attributes, "dropped", 0)
+
+    @property
+    def dropped_events(self) -> int:
+        """None: there are no events."""
+        return 0
+
+    @property
+    def dropped_links(self) -> int:
+        """None."""
+        return 0
 
     def __getattr__(self, name: str) -> Any:
         """Called for what is not there yet: the fields that ``ReadableSpan``'s properties read."""
         if name == "_context":  # a processor looks at this alone, to see whether the span is sampled
             self._context = context = self.settled.identity.context(self.number)
             return context
-        if name not in _FIELDS:
+        if name not in _OWN:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self._spell_out()
-        return self.__dict__[name]
+        return object.__getattribute__(self, name)  # not by ``__dict__``, which would have to be made first
 
     def _spell_out(self) -> None:
         """Fill in the fields. Two threads may do this at once: both make the same."""
         number = self.number - 1
         times = self.settled.transition_times(number)
-        self._fill_in(TRANSITION_SPAN, times, self.settled.transition(number), failed=False)
+        self._fill_in(times, self.settled.transition(number), _UNSET)
 
-    def _fill_in(self, name: str, times: tuple[int, int], attributes: Attributes, *, failed: bool) -> None:
+    def _fill_in(self, times: tuple[int, int], attributes: Attributes, status: Status) -> None:
+        # Each field once, with the value that it keeps: another thread may read it as soon as it is there.
         identity: Identity = self.settled.identity
-        super().__init__(
-            name,
-            context=self._context,
-            parent=identity.context(0) if self.number else identity.parent,
-            resource=identity.origin.resource,
-            attributes=identity.origin.limits.apply(attributes),
-            links=() if self.number else identity.links,
-            kind=SpanKind.INTERNAL,
-            status=_ERROR if failed else _UNSET,
-            start_time=times[0],
-            end_time=max(times),
-            instrumentation_scope=identity.origin.scope,
-        )
+        if self.number:
+            self._parent: SpanContext | None = self.settled.handshake_context
+            self._links: tuple[Link, ...] = ()
+        else:
+            self._parent = identity.parent
+            self._links = identity.links
+        origin = identity.origin
+        self._resource = origin.resource
+        self._attributes = origin.limits.apply(attributes)
+        self._status = status
+        self._start_time = times[0]
+        self._end_time = max(times)
+        self._instrumentation_scope = origin.scope
 
 
 class FinishedHandshake(FinishedSpan):
     """The span of a handshake."""
 
     number = 0
+    _name = HANDSHAKE_SPAN
 
     def _spell_out(self) -> None:
         settled = self.settled
         times = (settled.handshake_started_ns, settled.handshake_ended_ns or 0)
-        self._fill_in(HANDSHAKE_SPAN, times, settled.handshake(), failed=settled.handshake_failed)
+        self._fill_in(times, settled.handshake(), _ERROR if settled.handshake_failed else _UNSET)
 
 
 class FinishedViolation(FinishedSpan):
     """The span of a violation; what it says is made at once, since the connection goes on."""
 
     violation: tuple[tuple[int, int], Attributes]
+    _name = VIOLATION_SPAN
 
     def _spell_out(self) -> None:
         times, attributes = self.violation
-        self._fill_in(VIOLATION_SPAN, times, attributes, failed=True)
+        self._fill_in(times, attributes, _ERROR)
 
 
 new_span: Final = object.__new__
 """Makes a span; what it is made of is set by whoever makes it, without the call of a constructor for two values."""
 
-_FIELDS: Final = frozenset(vars(ReadableSpan("", resource=Resource({}))))  # without one it would detect the machine
+_OWN: Final = frozenset(
+    {
+        "_attributes",
+        "_context",
+        "_end_time",
+        "_instrumentation_scope",
+        "_links",
+        "_parent",
+        "_resource",
+        "_start_time",
+        "_status",
+    }
+)
+"""What differs from span to span. A field that may must be here: the class's value would be read first."""
+
+
+def _keep_what_is_alike() -> None:
+    """Give the class what a span has that was told nothing."""
+    fields = vars(ReadableSpan("", resource=Resource({})))  # without one it would detect the machine
+    for name in fields.keys() - _OWN - {"_name"}:
+        setattr(FinishedSpan, name, fields[name])
+
+
+_keep_what_is_alike()

@@ -45,6 +45,7 @@ class Settled:
         "_delay_applied_ms",
         "_error_type",
         "_gate_mode",
+        "_handshake_context",
         "_policy",
         "_readiness_mode",
         "_route",
@@ -64,17 +65,27 @@ class Settled:
         self._route = route_of(connection.scope)
         self._readiness_mode = connection.readiness_mode
         self._gate_mode = connection.gate_mode
-        self._attempt = 0 if connection.coordinator is None else connection.attempt
-        self._user_hash = connection.user_hash
+        seldom = connection.seldom
+        self._attempt = 0 if seldom.coordinator is None else connection.attempt
+        self._user_hash = seldom.user_hash
         self._weight = weight
         self._started_ns = connection.started_ns
-        self._delay_applied_ms = connection.delay_applied_ms
-        self._error_type = connection.error_type
+        self._delay_applied_ms = seldom.delay_applied_ms
+        self._error_type = seldom.error_type
         self._spelt: Attributes | None = None
         self.handshake_started_ns = connection.moments.get("C", connection.started_ns)
         self.steps = connection.steps
         self.closed = closing(connection) if connection.finished else None
         self.identity: Any = None
+        self._handshake_context: Any = None
+
+    @property
+    def handshake_context(self) -> Any:
+        """The parent of all spans but the handshake's, made once for all of them."""
+        context = self._handshake_context
+        if context is None:
+            self._handshake_context = context = self.identity.context(0)
+        return context
 
     def common(self) -> Attributes:
         """What every span says, spelt out once for all of them; whoever adds to it makes a copy."""
@@ -171,6 +182,7 @@ class Closing(NamedTuple):
 
 def closing(connection: Connection) -> Closing:
     """Take the values of a connection that is finished."""
+    seldom = connection.seldom
     return _closing(
         (
             connection.signature,
@@ -181,11 +193,11 @@ def closing(connection: Connection) -> Closing:
             connection.messages_received,
             connection.messages_sent,
             connection.messages_early,
-            connection.phases_ms,
-            connection.error_type,
-            connection.error_kind,
-            notable_unread_ms(connection),
-            None if connection.gate is None else (connection.gate.held, connection.gate.longest_wait_ms),
+            seldom.phases_ms,
+            seldom.error_type,
+            seldom.error_kind,
+            connection.unread_ms,
+            None if seldom.gate is None else (seldom.gate.held, seldom.gate.longest_wait_ms),
         )
     )
 

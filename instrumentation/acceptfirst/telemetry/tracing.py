@@ -34,7 +34,9 @@ class HandshakeTracer:
         if state is None:
             if not connection.drawn:
                 return
-            connection.trace = state = ConnectionTrace(1.0 / connection.policy.sample_rate)
+            rate = connection.policy.sample_rate
+            # One in all connections where all are drawn: not a number of its own for each.
+            connection.trace = state = ConnectionTrace(1.0 if rate >= 1.0 else 1.0 / rate)
         writer = self._current_writer()
         if writer is None:
             return
