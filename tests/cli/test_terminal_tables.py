@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,3 +42,19 @@ def test_table_shows_hostile_text_as_text(
     assert not [sequence for sequence in MOVES if sequence in shown]
     assert is_terminal or len(shown.splitlines()) == 3
     assert kind != "markup" or "[bold red]loud[/]" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(200, True), (80, False)])
+def test_table_becomes_records_when_the_terminal_is_too_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, is_table: bool
+) -> None:
+    """Ten columns of words in 80 characters are read by nobody."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = ("state", "rule", "environment", "service", "route", "pattern", "since", "silenced")
+    row = ("firing", "AF-03", "production", "chat", "/ws/chat/{room}", "double_accept", "2026-11-25 13:05+00:00", "")
+    tables.print_table(columns, [row, row])
+    lines = [re.sub(r"\x1b\[[0-9]*m", "", line).split() for line in capsys.readouterr().out.splitlines()]
+    assert (len(lines) == 3) is is_table
+    assert (["route", "/ws/chat/{room}"] in lines) is not is_table
+    assert ["silenced"] not in lines
