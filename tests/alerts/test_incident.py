@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,8 @@ def seen(serve: Serving, alertmanager: Any, hook: Any) -> Mapping[str, float]:
     [pattern] = serve.ask("GET", "/api/v1/patterns").json()["patterns"]
     [reported] = serve.command("report", "--since", "1h", "--json")[1]["patterns"]
     return {
+        "page, races": page_number(serve, "Accepted twice</bdi></a></th>.*?</span>(\\d+)</td>"),
+        "page, users": page_number(serve, 'connections hit</th><td class="number">(\\d+)</td>'),
         "panel 3": panel(serve, "panel_violations")[0]["violations"],
         "panel 7": sum(row["failed"] for row in panel(serve, "panel_outcomes")),
         "panel 9": panel(serve, "panel_worst_routes")[0]["violations"],
@@ -105,6 +108,13 @@ def seen(serve: Serving, alertmanager: Any, hook: Any) -> Mapping[str, float]:
         "patterns in the API": pattern["connections"],
         "report": reported["connections"],
     }
+
+
+def page_number(serve: Serving, pattern: str) -> int:
+    """A number on the live page of production, where it stands."""
+    found = re.search(pattern, serve.ask("GET", "/?environment=production").text, re.DOTALL)
+    assert found is not None
+    return int(found[1])
 
 
 def _count(patterns: Any) -> int:

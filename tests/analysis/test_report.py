@@ -127,6 +127,27 @@ def report(handshakes: Any, catalogue: Catalogue, window: Window) -> Report:
     return gather(handshakes.database, catalogue, window, now=NOW)
 
 
+def test_report_shows_what_was_silent_and_who_silenced_it(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """In each form; as text, whatever the reason holds."""
+    handshakes.add(ready_ms=6.0)
+    handshakes.write()
+    steps: dict[str, Any] = {"rule": "AF-04", "environment": "staging", "service": "", "route": "", "pattern": ""}
+    row = {"id": "0123456789ab", "step": "set", "happened_at": window.since, "until": window.since + timedelta(hours=2)}
+    said = {"actor": "alice", "reason": "load <b>test</b> | done"}
+    handshakes.database.insert_rows("alert_silences", [{**steps, **row, **said}])
+    try:
+        made = gather(handshakes.database, catalogue, window, now=NOW)
+    finally:
+        handshakes.database.run("TRUNCATE TABLE acceptfirst.alert_silences")
+    [silence] = made.silences
+    assert (silence.what, silence.by, silence.is_lifted) == ("AF-04, staging", "alice", False)
+    assert "load &lt;b&gt;test&lt;/b&gt;" in render_html(made)
+    assert "| AF-04, staging | load" in render_markdown(made)
+    assert json.loads(render_json(made))["silences"][0]["reason"] == said["reason"]
+
+
 def test_html_asks_the_network_for_nothing(report: Report) -> None:
     """No address in any attribute or style, and a policy that would stop one."""
     text = render_html(report)

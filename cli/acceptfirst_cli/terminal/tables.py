@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+LEGIBLE: Final = 16
+"""Characters of a column below which a table is no help any more."""
+GAP: Final = 2
 
 
 def print_json(document: Any) -> None:
@@ -24,7 +28,7 @@ def print_json_line(document: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
-    """Rows under headings.
+    """Rows under headings; on a terminal too narrow for that, a line for each cell.
 
     Args:
         columns: headings.
@@ -35,12 +39,40 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
         for row in (columns, *rows):
             sys.stdout.write("\t".join(_flat(cell) for cell in row) + "\n")
         return
+    console = Console()
+    if not _fits(columns, rows, console.width):
+        _print_records(console, columns, rows, title)
+        return
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(_flat(cell)) for cell in row))
-    Console().print(table)
+    console.print(table)
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> bool:
+    """Whether every column can have what it needs, or at least a width in which words are still read."""
+    cells = [columns, *rows]
+    needed = [min(LEGIBLE, max(len(_flat(row[i])) for row in cells)) for i in range(len(columns))]
+    return not rows or sum(needed) + GAP * (len(columns) - 1) <= width
+
+
+def _print_records(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str) -> None:
+    """Each row as lines of its own, without those that say nothing."""
+    if title:
+        console.print(escape(title), style="italic")
+    headings = max(map(len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="dim", no_wrap=True, min_width=headings)
+        table.add_column(overflow="fold")
+        for column, cell in zip(columns, row, strict=True):
+            if text := _flat(cell):
+                table.add_row(escape(column), escape(text))
+        console.print(table)
 
 
 def print_styled(columns: Sequence[str], rows: Sequence[Sequence[Any]], styles: Sequence[str]) -> None:
