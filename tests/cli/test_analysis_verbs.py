@@ -260,3 +260,10 @@ def test_classify_says_that_nothing_is_there_when_the_store_is_empty(acceptfirst
         "patterns": {},
         "unclassified": [],
     }
+
+
+def test_report_of_a_week_without_handshakes_is_there_and_says_so(acceptfirst: Callable[..., Any], store: str) -> None:
+    """What was asked for is delivered: 0; only a verb that judges has too little to judge by."""
+    ended = acceptfirst("report", "--store", store, "--week", "2020-W10", "--format", "md")
+    assert (ended.code, "No handshakes were seen" in ended.out) == (0, True)
+    assert acceptfirst("recommend", "--store", store, "--week", "2020-W10").code == 4
