@@ -78,7 +78,7 @@ def as_store_error(error: Exception, what: str) -> StoreError:
 
     Args:
         error: what clickhouse-connect, chDB or the operating system raised.
-        what: what was being done, for the message ("insert into otlp_requests").
+        what: what was being done, for the message ("insert into otlp_plain_requests").
 
     Returns:
         `DataRefused`, `StoreUnreachable` or `StoreRefused`; its text is one line.
