@@ -128,7 +128,7 @@ def build() -> Any:
     application = typer.Typer(
         name="acceptfirst",
         cls=LazyVerbs,
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

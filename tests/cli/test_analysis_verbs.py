@@ -271,3 +271,10 @@ def test_classify_shows_misbehaviour_that_has_no_name(acceptfirst: Run, tmp_path
     assert ended.code == 0
     assert "unclassified: what happened" in ended.out
     assert "KeyError left the application" in " ".join(ended.out.split())
+
+
+def test_report_of_a_week_without_handshakes_is_there_and_says_so(acceptfirst: Callable[..., Any], store: str) -> None:
+    """What was asked for is delivered: 0; only a verb that judges has too little to judge by."""
+    ended = acceptfirst("report", "--store", store, "--week", "2020-W10", "--format", "md")
+    assert (ended.code, "No handshakes were seen" in ended.out) == (0, True)
+    assert acceptfirst("recommend", "--store", store, "--week", "2020-W10").code == 4

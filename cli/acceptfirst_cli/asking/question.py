@@ -99,6 +99,20 @@ class Question:
         return dataclasses.asdict(self)
 
 
+def _described(name: str, default: Any) -> dict[str, Any]:
+    if name == "format":
+        return {"type": "string", "enum": list(FORMATS), "default": default}
+    return {"type": "string" if isinstance(default, str) else "number", "default": default}
+
+
+QUESTION_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {field.name: _described(field.name, field.default) for field in dataclasses.fields(Question)},
+}
+"""What ``Question.read`` reads, as a JSON schema; a week stands instead of since and until."""
+
+
 def _require_kind(name: str, value: Any, default: Any) -> None:
     if isinstance(default, str):
         if not isinstance(value, str):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, FastAPI, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.responses import JSONResponse, Response
 
 from acceptfirst_analysis.classification.classify import CLASSIFIER_VERSION, classify
@@ -26,7 +26,7 @@ from acceptfirst_analysis.tuning.memory import remember
 from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.window import parse_instant, window_between
 from acceptfirst_cli.asking.catalogues import usable_catalogue
-from acceptfirst_cli.asking.question import FORMATS, Question, QuestionError
+from acceptfirst_cli.asking.question import FORMATS, QUESTION_SCHEMA, Question, QuestionError
 from acceptfirst_cli.errors import ExitCode
 from acceptfirst_cli.jobs.alerting import AlertJob, alert_duty, alert_file_of, alert_routes
 from acceptfirst_cli.jobs.duties import DutySettings, duties_of
@@ -66,7 +66,7 @@ class WeeklyReport(BaseModel):
     format: str = Field("json", max_length=16)
 
 
-Asked = Annotated[dict[str, Any] | None, Body()]
+Asked = Annotated[dict[str, Any] | None, WithJsonSchema({"anyOf": [QUESTION_SCHEMA, {"type": "null"}]}), Body()]
 
 
 class Jobs:

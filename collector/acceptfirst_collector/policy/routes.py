@@ -23,6 +23,18 @@ from acceptfirst_store.errors import StoreRefused
 CHANGE_BYTES_MAX: Final = 1 << 20
 TEXT_LENGTH_MAX: Final = 1000
 
+_ACCOUNTED: Final[Mapping[str, Any]] = {
+    "by": {"type": "string", "maxLength": TEXT_LENGTH_MAX, "description": "Who decided."},
+    "reason": {"type": "string", "maxLength": TEXT_LENGTH_MAX, "description": "Why."},
+    "evidence": {"type": "object", "description": "What it rests on; kept as it is."},
+}
+_POLICY: Final = {"type": "object", "description": "A policy as GET gives it."}
+_SHARE: Final = {"type": ["number", "null"], "description": "Of the connections; all of them if left out."}
+_VERSION: Final = {
+    "type": ["string", "null"],
+    "description": "What is meant to be promoted; refused if another is proposed.",
+}
+
 _Step = Callable[[str, dict[str, Any], Account], PolicyState]
 _ACCOUNT: Final = ("by", "reason", "evidence")
 
@@ -62,20 +74,31 @@ def _add_changes(router: APIRouter, ledger: PolicyLedger) -> None:
     def rollback(name: str, _: dict[str, Any], account: Account) -> PolicyState:
         return ledger.rollback(name, account)
 
-    @router.post("/propose")
+    @router.post("/propose", openapi_extra=_body_of(required=True, policy=_POLICY))
     async def propose_policy(request: Request, environment: str) -> dict[str, Any]:
         """Keep ``policy`` as the candidate."""
         return await _changed(request, environment, propose, ("policy",))
 
-    @router.post("/promote")
+    @router.post("/promote", openapi_extra=_body_of(share=_SHARE, version=_VERSION))
     async def promote_policy(request: Request, environment: str) -> dict[str, Any]:
         """Let the candidate hold: for ``share`` of the connections, or for all."""
         return await _changed(request, environment, promote, ("share", "version"))
 
-    @router.post("/rollback")
+    @router.post("/rollback", openapi_extra=_body_of())
     async def rollback_policy(request: Request, environment: str) -> dict[str, Any]:
         """Take back the change that is under way, else the last promotion."""
         return await _changed(request, environment, rollback, ())
+
+
+def _body_of(*, required: bool = False, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    """How a body is described that is read here, and not by the framework: its own errors, and none of the types'."""
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**properties, **_ACCOUNTED},
+        **({"required": list(properties)} if required else {}),
+    }
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 async def _changed(request: Request, environment: str, step: _Step, keys: tuple[str, ...]) -> dict[str, Any]:
