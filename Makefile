@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-statistics endurance soak soak-serve dashboards docs screenshots servers pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics bench-scale endurance soak soak-serve dashboards docs screenshots servers pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -46,6 +46,9 @@ bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 
 bench-statistics: $(INSTALLED) ## whether the statistics keep their word, on known truth (seeded, five minutes)
 	$(BIN)/python benchmarks/bench_statistics.py --write docs/statistics.md
+
+bench-scale: $(INSTALLED) ## a hundred million transitions: panels, lists, identities, analysis, write docs/benchmarks-scale.md
+	$(BIN)/python benchmarks/bench_scale.py --write docs/benchmarks-scale.md
 
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
