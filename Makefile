@@ -59,6 +59,7 @@ soak-serve: $(INSTALLED) ## an hour of serve under a modest load, then at rest, 
 endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away in every way, count what was lost
 	$(BIN)/python benchmarks/endurance.py --write docs/endurance.md
 	$(BIN)/python benchmarks/endurance_hostile.py --write docs/endurance.md
+	$(BIN)/python benchmarks/endurance_slow.py --write docs/endurance.md
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md
