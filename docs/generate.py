@@ -13,6 +13,9 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from reference_pages import reference_pages
+from reference_pages.markdown import code, page, table
+
 from acceptfirst.catalogue import EVIDENCE_KINDS, Catalogue, Condition, Evidence, Match, Pattern, load_catalogue
 from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, ApplicationConnectionState, Trigger
 from acceptfirst.signature import (
@@ -29,7 +32,6 @@ from acceptfirst.signature import (
 
 FOLDER: Final = Path(__file__).resolve().parent
 EXAMPLES: Final = FOLDER.parent / "analysis" / "acceptfirst_analysis" / "pattern_examples.toml"
-NOTICE: Final = "<!-- Made by `make docs` from {source}. Change that, not this. -->"
 
 DELAY_ANSWERS: Final = {
     "cures": "Yes, a delay of random length on the client's side cures it.",
@@ -37,6 +39,9 @@ DELAY_ANSWERS: Final = {
     "useless": "No. However long it waits, the outcome is the same.",
     "worsens": "No, waiting makes it worse.",
 }
+RACES: Final = 23
+"""The first patterns of the catalogue, by their numbers; those behind them are no races of one connection."""
+
 FIXED_BY: Final = {
     "gate": "a gate on readiness, which a policy can carry out once the application says when it is ready",
     "code": "the application's code",
@@ -72,13 +77,13 @@ def lifecycle_page() -> str:
         for state, targets in ALLOWED_TRANSITIONS.items()
     ]
     first = next(iter(ALLOWED_TRANSITIONS))
-    return _page(
+    return page(
         "instrumentation/acceptfirst/lifecycle.py",
         "# The lifecycle of a connection",
         "A transition that is not drawn here can't happen: asked for, it is refused and changes nothing. What each "
         "state means stands in the [glossary](glossary.md).",
         "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {first}", *arrows, *ends, "```"]),
-        _table(("state", "may be followed by", "ready for messages", "operational", "terminal"), rows),
+        table(("state", "may be followed by", "ready for messages", "operational", "terminal"), rows),
         "## What moves it",
         "Each transition says what caused it (`acceptfirst.transition.trigger`): "
         + ", ".join(f"`{trigger}`" for trigger in Trigger)
@@ -100,13 +105,13 @@ def _properties(state: ApplicationConnectionState) -> tuple[str, str, str]:
 def signature_page() -> str:
     """The alphabet of the event signature."""
     guards = [(f"`{GUARD}{letter}`", meaning) for letter, meaning in GUARDED.items()]
-    return _page(
+    return page(
         "instrumentation/acceptfirst/signature.py",
         "# The event signature",
         "Every connection carries its life in a few letters, one an event, in the order in which they happened: "
         "`CAGRSDZ` is a connection that was accepted, got ready, exchanged messages and ended by the client's "
         "disconnect. The patterns are regular expressions over it.",
-        _table(("letter", "event"), [*((f"`{letter}`", meaning) for letter, meaning in ALPHABET.items()), *guards]),
+        table(("letter", "event"), [*((f"`{letter}`", meaning) for letter, meaning in ALPHABET.items()), *guards]),
         f"- `{GUARD}` and a letter is an attempt that the framework refused before the server ever saw it.\n"
         "- Between two other letters `R` and `S` stand at most once each, in the order in which they first came: "
         "`RSRSRS` is `RS`. How many there were is told by `acceptfirst.messages.received` and `.sent`.\n"
@@ -125,13 +130,13 @@ def index_page(catalogue: Catalogue) -> str:
     ]
     cured = [f"[{p.name}]({p.name}.md)" for p in catalogue if p.delay_helps == "cures"]
     told = f"Waiting cures only {' and '.join(cured)}, and there it is the client that must wait, for a random time"
-    return _page(
+    return page(
         "instrumentation/acceptfirst/catalogue/patterns.toml",
         "# The patterns",
-        f"{len(catalogue)} races: {len(catalogue.of_scope('connection'))} that one connection's "
-        f"[signature](../signature.md) can show, and {len(catalogue.of_scope('fleet'))} that only many connections "
-        f"show, found in the store. {told}.",
-        _table(("#", "pattern", "severity", "what it is", "a delay", "fixed by"), rows),
+        f"{len(catalogue)} patterns: {RACES} races of a connection's life, and what a start or a deploy does to many. "
+        f"{len(catalogue.of_scope('connection'))} can be shown by one connection's [signature](../signature.md), "
+        f"{len(catalogue.of_scope('fleet'))} only by many connections, found in the store. {told}.",
+        table(("#", "pattern", "severity", "what it is", "a delay", "fixed by"), rows),
         "## Patterns of your own",
         "They go into a TOML file of the same form as `instrumentation/acceptfirst/catalogue/patterns.toml`, given to "
         "`acceptfirst.instrument(app, patterns=…)` and to `acceptfirst patterns … --patterns`, or to both and to "
@@ -152,7 +157,7 @@ def pattern_page(pattern: Pattern, catalogue: Catalogue, example: dict[str, Any]
         ("does a delay help?", DELAY_ANSWERS[pattern.delay_helps]),
         ("where it is fixed", FIXED_BY[pattern.fixed_by]),
     )
-    sections = [f"# {pattern.title}", _table(("", ""), facts), "## Cause", pattern.cause, "## Fix", pattern.remedy]
+    sections = [f"# {pattern.title}", table(("", ""), facts), "## Cause", pattern.cause, "## Fix", pattern.remedy]
     sections += ["## How it shows"]
     if pattern.scope == "fleet":
         sections += [_shown_by_many(pattern), *(example or {}).get("shows", [])]
@@ -164,7 +169,7 @@ def pattern_page(pattern: Pattern, catalogue: Catalogue, example: dict[str, Any]
         sections += ["## What to know", *example["remarks"]]
     if explained := _relations(pattern, catalogue):
         sections += ["## Beside other patterns", explained]
-    return _page(
+    return page(
         "instrumentation/acceptfirst/catalogue/patterns.toml and analysis/acceptfirst_analysis/pattern_examples.toml",
         *sections,
     )
@@ -222,7 +227,7 @@ def _example(pattern: Pattern, catalogue: Catalogue, example: dict[str, Any]) ->
         sections.append("This order of events also shows " + ", ".join(f"[{n}]({n}.md)" for n in others) + ".")
     if "wrong" in example:
         mode = f' (with `readiness="{example["readiness"]}"`)' if "readiness" in example else ""
-        sections += [f"## In code{mode}", "Wrong:", _code(example["wrong"]), "Right:", _code(example["right"])]
+        sections += [f"## In code{mode}", "Wrong:", code(example["wrong"]), "Right:", code(example["right"])]
     return sections
 
 
@@ -237,32 +242,24 @@ def _relations(pattern: Pattern, catalogue: Catalogue) -> str:
     return " ".join(lines)
 
 
-def _code(text: str) -> str:
-    return f"```python\n{text.strip()}\n```"
+def main(arguments: list[str]) -> int:
+    """Write the pages, those of the reference too; pages of patterns that are no more are removed.
 
-
-def _table(head: tuple[str, ...], rows: Any) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _page(source: str, *sections: str) -> str:
-    return "\n\n".join([NOTICE.format(source=source), *sections]) + "\n"
-
-
-def main() -> int:
-    """Write the pages; pages of patterns that are no more are removed."""
-    wanted = pages()
-    for stale in (FOLDER / "patterns").glob("*.md"):
+    Args:
+        arguments: the folder to write to; this one if it is left out.
+    """
+    folder = Path(arguments[0]) if arguments else FOLDER
+    wanted = {**pages(), **reference_pages()}
+    for stale in (folder / "patterns").glob("*.md"):
         if f"patterns/{stale.name}" not in wanted:
             stale.unlink()
     for name, text in wanted.items():
-        path = FOLDER / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"{len(wanted)} pages written to {FOLDER.name}/\n")
+    sys.stdout.write(f"{len(wanted)} pages written to {folder.name}/\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -197,7 +197,8 @@ def _typed(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
     kind: Any  # the stubs know each type's name and no variable
     for name, kind in kinds.items():
         column = frame[name]
-        typed[name] = pd.to_datetime(column, utc=True).astype(kind) if kind == _TIME else column.astype(kind)
+        read = pd.to_datetime(column, utc=True, format="ISO8601") if kind == _TIME else column
+        typed[name] = read.astype(kind)
     return pd.DataFrame(typed)
 
 

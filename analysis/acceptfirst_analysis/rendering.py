@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from acceptfirst_analysis.report import geometry, phrases
 from acceptfirst_analysis.report.cells import cell, spark
-from acceptfirst_analysis.units import count, duration, milliseconds, per_cent
+from acceptfirst_analysis.units import count, duration, elapsed, milliseconds, per_cent
 
 TEXT_SHOWN_MAX: Final = 200
 ERROR_SHOWN_MAX: Final = 300
@@ -36,6 +36,12 @@ def told(text: object, length_max: int = TEXT_SHOWN_MAX) -> str:
     given = str(text)
     shown = "".join(_visible(character) for character in given[:length_max])
     return f"{shown}… ({len(given):,} characters)" if len(given) > length_max else shown
+
+
+def breakable(text: str) -> Markup:
+    """A path or a name with underscores that a narrow column may break where a reader would."""
+    escaped = str(Markup.escape(text))
+    return Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704 - escaped in the line above
 
 
 def _visible(character: str) -> str:
@@ -58,10 +64,12 @@ def templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "told": told,
+        "breakable": breakable,
         "ms": milliseconds,
         "per_cent": per_cent,
         "count": count,
         "duration": duration,
+        "elapsed": elapsed,
         "delay_text": phrases.delay_text,
         "segments": geometry.segments,
         "histogram": geometry.histogram,

@@ -7,6 +7,8 @@ from typing import Final
 WHOLE_FROM_MS: Final = 100.0
 SECONDS_FROM_MS: Final = 10_000.0
 DECIMAL_BELOW: Final = 10.0
+SECONDS_SHOWN_MAX: Final = 120.0
+MINUTES_SHOWN_MAX: Final = 120.0
 
 
 def milliseconds(value: float) -> str:
@@ -19,6 +21,17 @@ def duration(value_ms: float) -> str:
     if value_ms >= SECONDS_FROM_MS:
         return f"{value_ms / 1000:,.1f} s"
     return milliseconds(value_ms) if value_ms > 0 else "0 ms"
+
+
+def elapsed(value_ms: float) -> str:
+    """``0.8 s``, ``45 s``, ``12 min``, ``3.5 h``: how long something lasts already, or was waited for in all."""
+    seconds = value_ms / 1000.0
+    if seconds < DECIMAL_BELOW:
+        return f"{seconds:.2g} s"
+    if seconds < SECONDS_SHOWN_MAX:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60.0
+    return f"{minutes:.0f} min" if minutes < MINUTES_SHOWN_MAX else f"{minutes / 60.0:,.1f} h"
 
 
 def per_cent(share: float) -> str:

@@ -11,7 +11,14 @@ import typer.core
 import typer.main
 
 import acceptfirst
-from acceptfirst_cli.configuration import FILE_VARIABLE, ConfigurationFile, find_file, read_file, require_valid
+from acceptfirst_cli.configuration import (
+    ALERTS_TABLE,
+    FILE_VARIABLE,
+    ConfigurationFile,
+    find_file,
+    read_file,
+    require_valid,
+)
 from acceptfirst_cli.errors import CommandError, ExitCode
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -112,7 +119,7 @@ def _defaults(verb: str, file: ConfigurationFile) -> dict[str, Any]:
         return {}
     if verb != "config":  # which shows what is wrong, so it must not stumble over it
         require_valid(file, command_of("serve"))
-    values = dict(file.values)
+    values = {name: value for name, value in file.values.items() if name != ALERTS_TABLE}
     return {verb: {**values, **dict.fromkeys(getattr(command_of(verb), "commands", {}), values)}}
 
 

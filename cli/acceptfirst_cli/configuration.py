@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib
 import os
 import re
 import tomllib
@@ -21,6 +22,8 @@ import typer
 from acceptfirst_cli.errors import CommandError, ExitCode
 
 FILE_NAME: Final = "acceptfirst.toml"
+ALERTS_TABLE: Final = "alerts"
+"""The one table of the file: what is set otherwise about the alert rules. All else are options."""
 FILE_VARIABLE: Final = "ACCEPTFIRST_CONFIG"
 TOKEN_VARIABLE: Final = "ACCEPTFIRST_TOKEN"  # noqa: S105 - the variable's name, not a token
 
@@ -105,9 +108,12 @@ def _problems(file: ConfigurationFile, command: Any, context: Any) -> list[str]:
     options = {option.name: option for option in settings_of(command)}
     found = []
     for name, value in file.values.items():
+        if name == ALERTS_TABLE:
+            found += _alert_problems(value)
+            continue
         if name not in options:
-            close = difflib.get_close_matches(name, options, 1)
-            hint = f"; do you mean {close[0]}?" if close else f"; there are {', '.join(options)}"
+            close = difflib.get_close_matches(name, [*options, ALERTS_TABLE], 1)
+            hint = f"; do you mean {close[0]}?" if close else f"; there are {', '.join([*options, ALERTS_TABLE])}"
             found.append(f"{name}: expected a setting{hint}")
             continue
         try:
@@ -115,6 +121,31 @@ def _problems(file: ConfigurationFile, command: Any, context: Any) -> list[str]:
         except typer.BadParameter as error:
             found.append(f"{name}: {error.message}; got {shown(name, value)!r}")
     return found
+
+
+def _alert_problems(table: Any) -> list[str]:
+    try:
+        alert_rules(ConfigurationFile(values={ALERTS_TABLE: table}))
+    except ValueError as error:
+        return [str(problem) for problem in getattr(error, "problems", (error,))]
+    return []
+
+
+def alert_rules(file: ConfigurationFile) -> tuple[Any, ...]:
+    """The alert rules with what a file sets otherwise about them.
+
+    Raises:
+        ValueError: something in it can't be used; an ``OverrideError``.
+    """
+    overrides = importlib.import_module("acceptfirst_analysis.alerts.overrides")  # only where rules are asked for
+    rules: tuple[Any, ...] = overrides.overridden_rules(file.values.get(ALERTS_TABLE, {}))
+    return rules
+
+
+def file_of(context: Any) -> ConfigurationFile:
+    """The file that the command line was started with; an empty one where there is none."""
+    found = context.find_root().obj
+    return found if isinstance(found, ConfigurationFile) else ConfigurationFile()
 
 
 def settings_of(command: Any) -> list[Any]:
@@ -127,7 +158,18 @@ def settings_in_force(command: Any, context: Any, file: ConfigurationFile) -> li
     found = [_setting(option, context, file) for option in settings_of(command)]
     token = os.environ.get(TOKEN_VARIABLE, "")
     origin = "environment" if token else "default"
-    return [*found, Setting("token", shown("token", token), origin, TOKEN_VARIABLE if token else "")]
+    alerts = [
+        Setting(name, value, "file", str(file.path))
+        for name, value in _flat(ALERTS_TABLE, file.values.get(ALERTS_TABLE, {}))
+    ]
+    return [*found, Setting("token", shown("token", token), origin, TOKEN_VARIABLE if token else ""), *alerts]
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    """A table's values, each with its whole name."""
+    if not isinstance(value, Mapping):
+        return [(name, value)]
+    return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
 
 
 def reread_settings(context: Any) -> dict[str, Any]:
@@ -139,8 +181,7 @@ def reread_settings(context: Any) -> dict[str, Any]:
     Raises:
         CommandError: a usage error: the file can't be read, or has a mistake.
     """
-    started = context.find_root().obj
-    file = read_file(started.path if isinstance(started, ConfigurationFile) else None)
+    file = read_file(file_of(context).path)
     require_valid(file, context.command)
     values = dict(context.params)
     for option in settings_of(context.command):

@@ -19,8 +19,6 @@ from sys import intern
 from time import perf_counter_ns
 from typing import Any, Final
 
-from opentelemetry.context import get_current
-
 from acceptfirst.catalogue import Pattern
 from acceptfirst.connection_id import is_drawn
 from acceptfirst.deadlines import Deadlines, FallDue
@@ -31,10 +29,11 @@ from acceptfirst.lifecycle import ALLOWED_TRANSITIONS, TransitionError, Trigger
 from acceptfirst.lifecycle import ApplicationConnectionState as State
 from acceptfirst.live_evidence import NS_PER_MS
 from acceptfirst.observation import STEP, Violation
+from acceptfirst.otel_context import current_context
 from acceptfirst.policy import Policy
 from acceptfirst.readiness.acting_task import acts_for
 from acceptfirst.record import Record
-from acceptfirst.signature import GUARD, RUNS, lengthened
+from acceptfirst.signature import GUARD, LENGTH_MAX, RUNS, lengthened
 from acceptfirst.unread import longest_unread_ns
 
 SCOPE_KEY: Final = "acceptfirst.connection"
@@ -111,11 +110,10 @@ class Connection(Record):
         """``receive()`` returned a message of this ASGI type; ``code`` is a disconnect's close code."""
         self.receives_pending -= 1
         if kind == "websocket.connect":
-            now_ns = self._happened("C")
-            if self.state is _INITIALIZING:
-                if self.policy.routes:
-                    self._take_policy_of_route()
-                self._move(_HANDSHAKE_PENDING, _CONNECT_DELIVERED, now_ns)
+            if self.state is not _INITIALIZING:
+                self._happened("C")
+                return
+            self._advance("C", _HANDSHAKE_PENDING, _CONNECT_DELIVERED)
         elif kind == "websocket.receive":
             self._message_received()
         elif kind == "websocket.disconnect":
@@ -151,7 +149,10 @@ class Connection(Record):
             if letter not in self.run:
                 self.run = RUNS[self.run + letter]
                 # Shared by all that have the same: distinct signatures are few, connections are many.
-                self.signature = intern(lengthened(self.signature, letter))
+                signature = self.signature
+                self.signature = intern(
+                    signature + letter if len(signature) < LENGTH_MAX else lengthened(signature, letter)
+                )
             self._innocent = None
             self.unspoken = len(self.run) < BOTH_WAYS
             if letter not in self.moments:
@@ -180,8 +181,10 @@ class Connection(Record):
         if not again and "X" not in self.moments and self.close_initiator != "server":  # else the gate closed it
             self.close_code = code if isinstance(code, int) else 1005
             self.close_initiator = "server" if self.close_code in _SERVER_CLOSE_CODES else "client"
-        if self.state is not _CLOSED:
-            self._close(_DISCONNECT_DELIVERED, now_ns)
+        if self.state is not _CLOSED:  # as in ``_close``
+            if self._lane is not None:
+                self._wait_no_longer()
+            self._move(_CLOSED, _DISCONNECT_DELIVERED, now_ns)
         self._detect()
 
     # -- send ---------------------------------------------------------------------------------------------------------
@@ -219,13 +222,12 @@ class Connection(Record):
             self._detect()
 
     def _accept_returned(self) -> None:
-        now_ns = self._happened("A")
         if self.state is not _HANDSHAKE_PENDING:
+            self._happened("A")
             self._detect()
             return
-        self._move(_CONNECTED, _ACCEPT_RETURNED, now_ns)
-        self.last_frame_monotonic_ns = now_ns - self.clock_ns
-        self.unread_since_monotonic_ns = self.last_frame_monotonic_ns
+        now_ns = self._advance("A", _CONNECTED, _ACCEPT_RETURNED)
+        self.last_frame_monotonic_ns = self.unread_since_monotonic_ns = now_ns - self.clock_ns
         if self.readiness_mode == "auto":
             if self._lane is not None:
                 self._wait_no_longer()
@@ -294,10 +296,9 @@ class Connection(Record):
         self._happened("P")
 
     def _become_ready(self) -> None:
-        now_ns = self._happened("G")
         if self._lane is not None:
             self._wait_no_longer()
-        self._move(_READY, _BECAME_READY, now_ns)
+        self._advance("G", _READY, _BECAME_READY)
         self._settle()
 
     def _settle(self) -> None:
@@ -403,13 +404,42 @@ class Connection(Record):
     def _happened(self, letter: str) -> int:
         """Write the event down; gives its time."""
         now_ns = self.clock_ns + perf_counter_ns()
-        self.signature = lengthened(self.signature, letter)
+        signature = self.signature
+        self.signature = signature + letter if len(signature) < LENGTH_MAX else lengthened(signature, letter)
         self.run = ""
         self.unspoken = True  # a run of messages begins anew
         self._innocent = None
         if letter not in self.moments:
             self.moments[letter] = now_ns
         return now_ns
+
+    def _advance(self, letter: str, new: State, trigger: Trigger) -> int:
+        """An event of the handshake that goes well, to the next state: ``_happened`` and ``_move``; gives its time.
+
+        Written out, since three of these stand before the application's first message.
+        """
+        at_ns = self.clock_ns + perf_counter_ns()
+        signature = self.signature
+        self.signature = signature + letter if len(signature) < LENGTH_MAX else lengthened(signature, letter)
+        self.run = ""
+        self.unspoken = True
+        self._innocent = None
+        moments = self.moments
+        if letter not in moments:
+            moments[letter] = at_ns
+        old = self.state
+        if new not in ALLOWED_TRANSITIONS[old]:
+            raise TransitionError(old, new)
+        if old is _INITIALIZING:
+            if self.policy.routes:
+                self._take_policy_of_route()
+            self.first_called_in = current_context()
+        self.steps += (new, trigger, at_ns)
+        self.state = new
+        self.settled = False
+        if not self._told or self._moved:
+            self._tell_moved()
+        return at_ns
 
     def _client_has_left(self) -> bool:
         return "D" in self.moments and "X" not in self.moments
@@ -429,19 +459,22 @@ class Connection(Record):
             raise TransitionError(old, new)
         if new in _ENDED:
             self.unread_longest_ns = longest_unread_ns(self)
+        if old is _INITIALIZING:
+            self.first_called_in = current_context()  # in the application's first receive or send: who is around shows
         self.steps += (new, trigger, at_ns)
         self.state = new
         self.settled = False
-        if len(self.steps) == STEP:
-            self.first_called_in = get_current()  # in the application's first receive or send: who is in between shows
+        if not self._told or self._moved:
+            self._tell_moved()
+
+    def _tell_moved(self) -> None:
         if not self._told:
             self._told = True
             try:
                 self.observers.moved(self)
             except Exception as error:  # noqa: BLE001 - the record goes on without whoever fails to hear
                 record_failure("Observers.moved", error)
-        if self._moved:
-            self._notify_moved()
+        self._notify_moved()
 
     def _notify_moved(self) -> None:
         for callback in self._moved:

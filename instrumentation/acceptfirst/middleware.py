@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import get_current
 
 from acceptfirst import current_connection
 from acceptfirst.asgi import ASGIApplication, Receive, Scope, Send
@@ -28,6 +27,7 @@ from acceptfirst.diagnosis.annotation import application_raised
 from acceptfirst.environment import resolve_environment
 from acceptfirst.excluded_paths import ExcludedPaths
 from acceptfirst.failsafe import failsafe, record_failure
+from acceptfirst.otel_context import current_context
 from acceptfirst.policy import Gate, GivenPolicy, Policy, ReadinessMode
 from acceptfirst.policy.in_force import PolicyInForce
 from acceptfirst.precedence import is_observed
@@ -212,7 +212,7 @@ class AcceptFirstMiddleware:
                 catalogue=self._catalogue,
                 observers=self._telemetry,
                 deadlines=self._deadlines,
-                surroundings=get_current(),
+                surroundings=current_context(),
                 keeper=self,
             )
             if policy.canary is not None:

@@ -23,7 +23,7 @@ from acceptfirst.lifecycle import Trigger
 from acceptfirst.live_evidence import NS_PER_MS, dwell_ms, idle_ms, since_ms
 from acceptfirst.observation import STEP, Observers, Steps, Transition, transitions_of
 from acceptfirst.policy import Policy
-from acceptfirst.unread import notable_unread_ms
+from acceptfirst.unread import NOTABLE_NS, notable_unread_ms
 
 if TYPE_CHECKING:
     from acceptfirst.connection import Connection
@@ -233,6 +233,8 @@ class Record:
     @property
     def unread_ms(self) -> float | None:
         """The longest time without a pending receive, where it is notable."""
+        if self.state in _ENDED and self.unread_longest_ns < NOTABLE_NS:
+            return None  # nearly every connection, asked at its end: without the calls
         return notable_unread_ms(self)
 
     def evidence(self) -> Evidence:

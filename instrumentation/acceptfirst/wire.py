@@ -25,6 +25,7 @@ from acceptfirst.readiness.gate import HoldGate
 from acceptfirst.readiness.poll import ReadinessPoll, poll_readiness
 
 _SEND: Final = "websocket.send"
+_RECEIVE: Final = "websocket.receive"
 
 
 class Wire:
@@ -36,6 +37,7 @@ class Wire:
         "_gate",
         "_poll",
         "_polling",
+        "_prepares",
         "_receive",
         "_send",
         "_settled",
@@ -52,6 +54,7 @@ class Wire:
         self._polling: Any = None
         self._gate: HoldGate | None = None
         self._settled = self._watched = False  # watched: receives are looked at for messages that had been waiting
+        self._prepares = False  # accept begins something: a gate, or a poll
         self.has_tasks = False  # tasks of ours may run for this connection
 
     async def receive(self) -> Message:
@@ -72,14 +75,22 @@ class Wire:
             receive_failed(connection, error)
             raise
         # It may have ended while we waited, and what the server delivers may be anything.
-        if connection.settled and type(message) is dict and message.get("type") == "websocket.receive":
+        if connection.settled and type(message) is dict and message.get("type") == _RECEIVE:
             connection.receives_pending -= 1
             connection.messages_received += 1
             connection.last_frame_monotonic_ns = perf_counter_ns()
             if connection.unspoken:
                 connection.spoke("R")
-        else:
-            self._received(message)
+            return message
+        try:
+            if isinstance(message, dict):
+                connection.received(dict.get(message, "type", ""), dict.get(message, "code"))
+            else:
+                connection.received("")
+            if not self._settled:
+                self._settle()
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("Connection.received", error)
         return message
 
     async def send(self, message: Message) -> None:
@@ -103,8 +114,13 @@ class Wire:
             connection.last_frame_monotonic_ns = perf_counter_ns()
             if connection.unspoken:
                 connection.spoke("S")
-        else:
-            self._sent(kind, message)
+            return
+        try:
+            connection.sent(kind, message)
+            if kind == "websocket.accept" and (self._prepares or not self._settled):
+                self._accepted()
+        except Exception as error:  # noqa: BLE001 - as above
+            record_failure("Connection.sent", error)
 
     @failsafe
     def stop(self) -> None:
@@ -114,25 +130,6 @@ class Wire:
         if self._polling is not None:
             self._polling.cancel()
 
-    def _received(self, message: Any) -> None:
-        try:
-            if isinstance(message, dict):
-                self._connection.received(dict.get(message, "type", ""), dict.get(message, "code"))
-            else:
-                self._connection.received("")
-            if not self._settled:
-                self._settle()
-        except Exception as error:  # noqa: BLE001 - as above
-            record_failure("Connection.received", error)
-
-    def _sent(self, kind: str, message: Message) -> None:
-        try:
-            self._connection.sent(kind, message)
-            if kind == "websocket.accept":
-                self._accepted()
-        except Exception as error:  # noqa: BLE001 - as above
-            record_failure("Connection.sent", error)
-
     def _settle(self) -> None:
         """The connect was delivered, or accept returned: the route's policy has been looked up, and the modes stay."""
         self._settled = True
@@ -140,8 +137,11 @@ class Wire:
             self._gate = self._connection.gate = HoldGate(self._connection, self._receive, self._send)
             self._fetch = self._gate.receive
             self.has_tasks = True
+            self._prepares = True
         elif self._connection.readiness_mode == "auto":
             self._watched = True
+        else:
+            self._prepares = True
 
     def _accepted(self) -> None:
         if not self._settled:

@@ -34,6 +34,7 @@ TABLES = (
     "handshake_rollup_1m",
     "job_progress",
     "alert_states",
+    "alert_silences",
     "tuning_recommendations",
     "race_condition_patterns",
 )
@@ -85,7 +86,16 @@ class Planter:
                 ``delay_ms``, ``signature``, ``pattern`` (of a violation, 1 s after the beginning), and
                 ``violation_age_s`` where that was later.
         """
-        rows = [row for position in range(count) for row in self._connection(position, outcome, where)]
+        self.plant_all([(count, outcome, where)])
+
+    def plant_all(self, groups: Sequence[tuple[int, str, dict[str, Any]]]) -> None:
+        """Plant many groups with one insert; arguments as in ``plant``."""
+        rows = [
+            row
+            for count, outcome, where in groups
+            for position in range(count)
+            for row in self._connection(position, outcome, where)
+        ]
         self.database.insert_rows("otel_traces", rows)
 
     def settle(self) -> None:

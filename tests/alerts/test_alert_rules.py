@@ -112,6 +112,13 @@ def test_fast_burn_does_not_hold_once_the_outage_is_over(planter: Any, database:
     assert fired(database, "AF-01", now) == []
 
 
+def test_fast_burn_does_not_hold_once_nobody_connects(planter: Any, database: Database, now: dt.datetime) -> None:
+    """A short window without a handshake says nothing of an outage that goes on."""
+    planter.plant(60, "failed", age_s=3000)
+    planter.settle()
+    assert fired(database, "AF-01", now) == []
+
+
 def test_burn_does_not_hold_on_few_handshakes(planter: Any, database: Database, now: dt.datetime) -> None:
     """Below 50, or with fewer than three failures, a rate is an anecdote."""
     planter.plant(46)

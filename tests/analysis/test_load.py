@@ -96,3 +96,12 @@ def test_load_says_what_is_wrong_with_a_source_or_a_range(tmp_path: Path) -> Non
     with pytest.raises(WindowError, match="ISO 8601"):
         acceptfirst_analysis.load(f"chdb://{tmp_path}/none", since="yesterday")
     assert not (tmp_path / "none").exists()
+
+
+def test_times_on_the_whole_second_are_read_beside_others() -> None:
+    """Over HTTP a time is text, and one without a fraction has no dot."""
+    typed = acceptfirst_analysis.frames._typed(
+        pd.DataFrame({"at": ["2026-11-16T16:48:55.25+00:00", "2026-11-16T16:48:55+00:00"]}),
+        {"at": acceptfirst_analysis.frames._TIME},
+    )
+    assert typed["at"].dt.microsecond.tolist() == [250000, 0]

@@ -116,7 +116,7 @@ def test_code_fix_names_the_dominant_race_beside_the_timing(
     assert "Fix: Leave the receiving loop" in fix.rationale
     assert "receive_after_disconnect (10)" in fix.rationale
     assert len(fix.evidence["examples"]) == 3
-    assert rows["/ws", "timing"].verdict == "not_enough_evidence"
+    assert (rows["/ws", "timing"].verdict, rows["/ws", "timing"].violation_rate) == ("gate", 0.6)
 
 
 def test_code_fix_stands_alone_when_the_route_never_accepts(
@@ -232,7 +232,8 @@ def test_delay_has_headroom_when_the_weeks_before_drifted(
         for i in range(600 if week else 3200):
             at = window.since + timedelta(days=1, milliseconds=i) - timedelta(days=7 * week)
             scale = 0.97**week * (1 + (i % 50) / 500)
-            handshakes.add(ready_ms=20.0 * scale, gate="observe", first_seen=at)
+            blind = {"readiness_mode": "blind", "delay_applied_ms": 20.0, "phases": {"ready": 20.0 * scale}}
+            handshakes.add(ready_ms=None, gate="hold", first_seen=at, **blind)
     handshakes.write()
     (row,) = recommend(handshakes.database, catalogue, window)
     assert row.verdict == "delay"
@@ -249,3 +250,54 @@ def test_blind_exploration_is_the_second_advice(handshakes: Any, catalogue: Cata
     (row,) = recommend(handshakes.database, catalogue, window)
     assert (row.verdict, row.evidence["trial"]["delay_ms"]) == ("not_enough_evidence", 20.0)
     assert row.rationale.index("acceptfirst.ready(websocket)") < row.rationale.index("a canary with 20 ms")
+
+
+def test_auto_counts_no_message_that_had_waited_for_the_first_receive(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Early messages of ``auto`` were read when the application asked for them: no race, and so nothing to gate."""
+    for _ in range(3000):
+        ready = {"readiness_mode": "auto", "phases": {"ready": 400.0}, "first_message_ns": 450_000_000}
+        handshakes.add(ready_ms=400.0, messages_early=1, messages_received=2, **ready)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.violation_rate, row.cost["violations_avoided"]) == ("keep", 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "ready_ms", "verdict"),
+    [("auto", 400.0, "gate"), ("auto", 20.0, "delay"), ("event", 400.0, "gate"), ("event", 20.0, "delay")],
+)
+def test_readiness_times_decide_when_spans_keep_to_the_contract(
+    handshakes: Any, catalogue: Catalogue, window: Window, *, mode: str, ready_ms: float, verdict: str
+) -> None:
+    """Another instrumentation sends none of our measurements, so nothing tells whether a message came too early."""
+    for _ in range(3000):
+        handshakes.add(ready_ms=ready_ms, readiness_mode=mode, messages_received=3)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.n, row.delay_ms) == (verdict, 3000, ready_ms)
+
+
+def test_auto_counts_messages_that_were_handled_before_the_shadow_said_ready(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """The first receive came at once, the application's own ready() 30 ms later; where a phase may have read it, no."""
+    for number in range(400):
+        phases = {"ready": 30.0, "auth": 10.0} if number % 2 else {"ready": 30.0}
+        handshakes.add(ready_ms=1.0, readiness_mode="auto", phases=phases, first_message_ns=4_000_000)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.violation_rate) == ("gate", 0.5)
+
+
+def test_blind_counts_messages_that_were_early_though_the_delay_was_long_enough(
+    handshakes: Any, catalogue: Catalogue, window: Window
+) -> None:
+    """Nobody waits for an observed delay: what it would have caught came through all the same."""
+    for _ in range(3100):
+        blind = {"readiness_mode": "blind", "delay_applied_ms": 25.0, "phases": {"ready": 10.0}}
+        handshakes.add(ready_ms=25.0, gate="observe", messages_early=1, **blind)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.delay_ms, row.violation_rate) == ("delay", 10.0, 1.0)

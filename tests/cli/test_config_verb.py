@@ -93,6 +93,32 @@ def test_config_finds_a_good_file_good(acceptfirst: Callable[..., Any]) -> None:
     assert (ended.code, json.loads(ended.out)["valid"]) == (0, True)
 
 
+def test_config_checks_and_shows_the_alert_rules(acceptfirst: Callable[..., Any]) -> None:
+    """The one table of the file, with each setting's whole name."""
+    FILE.write_text("[alerts.AF-04]\nthreshold = 0.5\n[alerts.AF-01.6h]\nthreshold = 10\n")
+    assert acceptfirst("config", "validate").code == 0
+    found = settings(acceptfirst("config", "show", "--json"))
+    assert found["alerts.AF-04.threshold"] == (0.5, "file", "acceptfirst.toml")
+    assert found["alerts.AF-01.6h.threshold"][0] == 10
+    FILE.write_text("[alerts.AF-04]\nthreshold = -1\n")
+    ended = acceptfirst("config", "validate")
+    assert (ended.code, "alerts.AF-04.threshold: expected a number from 0; got -1" in ended.out) == (2, True)
+
+
+def test_rules_and_grafanas_files_follow_the_configuration(acceptfirst: Callable[..., Any], tmp_path: Path) -> None:
+    """What is listed is what is exported; checking against other settings finds that the file differs."""
+    FILE.write_text("[alerts.AF-04]\nthreshold = 0.5\n[alerts.AF-08]\nenabled = false\n")
+    listed = json.loads(acceptfirst("alerts", "list", "--rules", "--json").out)["rules"]
+    known = {rule["id"]: rule for rule in listed}
+    assert (known["AF-04"]["conditions"][0]["threshold"], known["AF-08"]["is_enabled"]) == (0.5, False)
+    folder = str(tmp_path / "boards")
+    assert acceptfirst("dashboards", "export", "--output", folder).code == 0
+    assert acceptfirst("dashboards", "check", folder).code == 0
+    FILE.write_text("")
+    ended = acceptfirst("dashboards", "check", folder, "--json")
+    assert (ended.code, json.loads(ended.out)["differing_files"]) == (3, ["provisioning/alerting/acceptfirst.yaml"])
+
+
 @pytest.mark.parametrize("verb", ["serve", "doctor", "status"])
 def test_every_verb_refuses_a_file_with_a_mistake(acceptfirst: Callable[..., Any], verb: str) -> None:
     """A setting that is silently ignored is worse than none."""

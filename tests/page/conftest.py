@@ -84,6 +84,7 @@ class Collector:
         race: str = "",
         evidence: str = "",
         last: dict[str, str | float] | None = None,
+        more: dict[str, str | float] | None = None,
     ) -> str:
         """Send one handshake as the library would, and give its id."""
         start_ns = time.time_ns() - int(age_s * 1e9)
@@ -96,6 +97,7 @@ class Collector:
             "acceptfirst.gate": "observe",
             "acceptfirst.policy.version": "default",
             "acceptfirst.sample.weight": 1.0,
+            **(more or {}),
         }
         request = ExportTraceServiceRequest()
         resource = request.resource_spans.add()

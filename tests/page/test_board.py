@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 
 from acceptfirst.catalogue import load_catalogue
 from acceptfirst_analysis import rendering
-from acceptfirst_analysis.page import lanes, reading, render
+from acceptfirst_analysis.page import lanes, reading, render, value
 from acceptfirst_analysis.page.board import PARTS, Board
-from acceptfirst_analysis.page.model import Alert, Handshake, Place
+from acceptfirst_analysis.page.model import Alert, EnvironmentSeen, Handshake, OpenNow, Place
+from acceptfirst_analysis.page.status import status_of
 from acceptfirst_analysis.rendering import told
 from acceptfirst_analysis.report.geometry import STATE_CLASSES
 from acceptfirst_store.errors import StoreUnreachable
@@ -109,6 +112,60 @@ def test_firing_alert_leads_the_page() -> None:
     parts = board(Store(), alerts=lambda _: (alert,)).parts("")
     assert "AF-05 firing" in parts["alerts"].html
     assert "/&lt;ws&gt;" in parts["alerts"].html
+
+
+def test_alerts_of_one_rule_stand_together_the_loud_ones_first() -> None:
+    """Sixteen places with one fault are one heading; what is silenced says so and leads nothing."""
+
+    def alert(name: str, title: str, at: datetime, **own: Any) -> Alert:
+        return Alert(name=name, title=title, severity="warning", state="firing", since=at, summary="here", **own)
+
+    rows = [alert("AF-04", "AcceptLatencyHigh", NOW - timedelta(hours=2), silenced="load <test>")]
+    rows += [alert("AF-03", "OrderViolationInProd", NOW - timedelta(seconds=i)) for i in range(16)]
+    parts = board(Store(), alerts=lambda _: rows).parts("")
+    html = parts["alerts"].html
+    assert html.count("AF-03 firing") == 1
+    assert "16 places" in html
+    assert html.index("AF-03 firing") < html.index("AF-04 firing")
+    assert "silenced: <bdi>load &lt;test&gt;" in html
+    assert html.index("12 more") > 0
+
+
+def test_silenced_alert_does_not_lead_the_page() -> None:
+    """Whoever silenced it knows."""
+    seen = [EnvironmentSeen(name="production", last_seen=NOW)]
+    loud = Alert(name="AF-05", title="HandshakeStuck", severity="critical", state="firing", since=NOW)
+    quiet = replace(loud, silenced="known")
+    sentences = [
+        status_of(summary=SUMMARY, open_now=OpenNow(), races=(), alerts=[each], environments=seen, now=NOW).sentence
+        for each in (quiet, loud)
+    ]
+    assert "firing" not in sentences[0]
+    assert sentences[1] == "1 alert is firing: HandshakeStuck (AF-05)."
+
+
+def test_page_tells_what_the_last_verified_change_saved() -> None:
+    """From the step that the loop kept, whatever else its evidence holds."""
+    savings = [{"saved_s": 90.0, "violations_avoided": 12.0, "is_shown": True}]
+    step = {"environment": "production", "version": "w47", "happened_at": NOW, "action": "verify"}
+    evidence = json.dumps({"savings": savings})
+
+    class Verified(Store):
+        def statement_rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+            rows = super().statement_rows(name, parameters)
+            return [{**step, "evidence": evidence}] if name == "policy_history" else rows
+
+    found = value.value(Verified(), "", NOW)
+    assert found.saved is not None
+    assert (found.saved.saved_s, found.saved.is_shown) == (90.0, True)
+    drawn = rendering.part("part_value.html.j2", {"value": found, "lambda_ms": 5000.0})
+    assert "saved 90 s of users" in drawn
+
+
+@pytest.mark.parametrize("evidence", ["", "{", "[]", '{"savings": 3}', '{"savings": [{}]}', '{"savings": [null]}'])
+def test_evidence_of_another_version_saves_nothing(evidence: str) -> None:
+    """And breaks nothing."""
+    assert value._savings(evidence) == []
 
 
 @given(st.text())

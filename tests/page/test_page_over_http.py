@@ -66,6 +66,11 @@ def test_page_counts_races_as_the_report_does(collector: Any) -> None:
     assert "receive_after_local_close" in json.dumps(found)
 
 
+def test_page_knows_an_environment_by_its_other_names(collector: Any) -> None:
+    """A link written by hand says prod."""
+    assert 'href="/?environment=production&amp;racing=1"' in collector.get("/", params={"environment": "Prod"}).text
+
+
 def test_page_shows_one_environment_when_it_is_asked_for(collector: Any) -> None:
     """The other one's handshakes are not there, nor in its numbers."""
     text = collector.get("/", params={"environment": "staging"}).text
@@ -135,6 +140,46 @@ def test_page_shows_policy_and_canary(collector: Any) -> None:
     assert "&lt;b&gt;alice&lt;/b&gt;" in text
 
 
+def test_page_shows_how_a_canary_does(fresh_collector: Any) -> None:
+    """Both sides in numbers, since the canary got its share, and that nobody has judged it yet."""
+    policy = {"schema_version": 1, "environment": "production", "version": "try-8", "gate": "hold"}
+    for step, values in (("propose", {"policy": policy}), ("promote", {"share": 0.2})):
+        url = f"{fresh_collector.url}/api/v1/policy/production/{step}"
+        fresh_collector.client.post(url, json={**values, "by": "alice", "reason": "cold starts"}).raise_for_status()
+    tried = {"acceptfirst.policy.arm": "canary", "acceptfirst.policy.version": "try-8"}
+    for more in (tried, {}):
+        fresh_collector.settle(fresh_collector.handshake(age_s=-2, more=more))
+    fresh_collector.client.post(f"{fresh_collector.url}/api/v1/jobs/alerts", timeout=60).raise_for_status()
+    text = text_with(fresh_collector, "/", "Since then, over all routes")
+    sides = re.findall(r'<th scope="row">(canary|in force)</th><td class="number">(\d+)</td>', text)
+    assert sides == [("canary", "1"), ("in force", "1")]
+    assert "A sequential test looks at it each minute" in text
+
+
+def test_page_shows_only_what_raced_when_it_is_asked_to(collector: Any) -> None:
+    """By a link, so without script too; the events go on with the same choice."""
+    assert 'href="/?environment=&amp;racing=1"' in collector.get("/").text
+    text = collector.get("/", params={"racing": "1"}).text
+    lanes = re.search(r'<ol class="lanes">(.*?)</ol>', text, re.DOTALL)
+    assert lanes is not None
+    assert (lanes[1].count("<li>"), lanes[1].count("/ws/moderated</bdi>")) == (3, 3)
+    assert 'data-events="/events?environment=&amp;racing=1"' in text
+    with collector.client.stream("GET", f"{collector.url}/events?racing=1") as answer:
+        data = next(line for line in answer.iter_lines() if line.startswith("data: "))
+    parts = {part["name"]: part["html"] for part in json.loads(data.removeprefix("data: "))}
+    assert parts["lanes"].count("<li>") == 3
+
+
+def test_page_says_what_the_last_day_meant_for_users(collector: Any) -> None:
+    """Share that got ready, connections that were hit, and the time that they cost."""
+    text = collector.get("/", params={"environment": "production"}).text
+    value = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td class="number">([^<]*)</td>', text))
+    assert value["handshakes"] == "45"
+    assert value["reached ready"] == f"{100 * 43 / 45:.3g} %"
+    assert (value["connections hit"], value["users hit"]) == ("3", "not known")
+    assert value["users\N{RIGHT SINGLE QUOTATION MARK} time lost"] == "15 s"
+
+
 def test_page_shows_a_recommendation_with_its_evidence(collector: Any) -> None:
     """As soon as one was made."""
     url = f"{collector.url}/api/v1/jobs/recommend"
@@ -150,7 +195,16 @@ def test_events_bring_the_parts(collector: Any) -> None:
         assert answer.headers["content-type"].startswith("text/event-stream")
         data = next(line for line in answer.iter_lines() if line.startswith("data: "))
     parts = json.loads(data.removeprefix("data: "))
-    assert {part["name"] for part in parts} == {"status", "lanes", "open", "alerts", "races", "advice", "policy"}
+    assert {part["name"] for part in parts} == {
+        "status",
+        "lanes",
+        "open",
+        "alerts",
+        "races",
+        "value",
+        "advice",
+        "policy",
+    }
     assert all(part["digest"] and "<section" in part["html"] for part in parts)
 
 

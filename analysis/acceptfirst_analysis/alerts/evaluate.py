@@ -57,7 +57,7 @@ class Sample:
         """A rule's summary or description, filled in."""
         fields = {name: self.labels.get(name, "") for name in DIMENSIONS}
         value = "?" if self.value is None else f"{self.value:.4g}"
-        return " ".join(template.format(**fields, value=value).split())
+        return " ".join(template.format(**fields, **self.condition.words, value=value).split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ Severity = Literal["critical", "warning", "info"]
 DIMENSIONS: Final = ("environment", "service", "route", "pattern")
 """What a statement tells apart, and so the labels of an alert, besides those of its rule."""
 
+_NEARLY: Final = 1e-6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
@@ -30,6 +32,12 @@ class Condition:
     for_s: int
     window: str = ""
     parameters: Mapping[str, Any]
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Its threshold and parameters as they stand in a rule's sentences."""
+        values = {"threshold_s": self.threshold, **self.parameters}
+        return {name: _word(name, value) for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,7 @@ class Rule:
         no_data: whether no answer at all is fine or an alert.
         panel: uid of the board and id of the panel that show it.
         conditions: one or more.
+        is_enabled: whether it is asked at all.
     """
 
     id: str
@@ -61,6 +70,7 @@ class Rule:
     panel: tuple[str, int]
     conditions: tuple[Condition, ...]
     no_data: Literal["ok", "alerting"] = "ok"
+    is_enabled: bool = True
 
     @property
     def runbook(self) -> str:
@@ -75,8 +85,12 @@ def all_rules() -> tuple[Rule, ...]:
     return tuple(_rule(values) for values in tomllib.loads(text)["rules"])
 
 
-def rules_without(disabled: tuple[str, ...]) -> tuple[Rule, ...]:
+def rules_without(disabled: tuple[str, ...], rules: tuple[Rule, ...] = ()) -> tuple[Rule, ...]:
     """The rules that are left when some are switched off.
+
+    Args:
+        disabled: ids.
+        rules: as an operator set them; those of this version where there are none.
 
     Raises:
         ValueError: an id that no rule has.
@@ -84,10 +98,26 @@ def rules_without(disabled: tuple[str, ...]) -> tuple[Rule, ...]:
     known = {rule.id for rule in all_rules()}
     if unknown := sorted(set(disabled) - known):
         raise ValueError(f"expected ids of rules ({', '.join(sorted(known))}), but got {', '.join(unknown)[:200]}")
-    return tuple(rule for rule in all_rules() if rule.id not in disabled)
+    return tuple(rule for rule in rules or all_rules() if rule.is_enabled and rule.id not in disabled)
 
 
 def _rule(values: Mapping[str, Any]) -> Rule:
     conditions = tuple(Condition(**condition) for condition in values["conditions"])
     uid, number = values["panel"]
     return Rule(**{**values, "conditions": conditions, "panel": (uid, number)})
+
+
+def _word(name: str, value: Any) -> str:
+    if name.endswith("_s"):
+        return _time(float(value))
+    if name in ("slo", "floor_share"):
+        return f"1 in {1 / value:,.0f}" if abs(1 / value - round(1 / value)) < _NEARLY else f"{100 * value:g} %"
+    return str(value) or "any environment"
+
+
+def _time(seconds: float) -> str:
+    for unit_s, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= unit_s and seconds % unit_s == 0:
+            number = round(seconds / unit_s)
+            return f"{number} {unit}{'s' * (number != 1)}"
+    return f"{seconds:g} s"

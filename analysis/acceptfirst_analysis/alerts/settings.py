@@ -136,6 +136,7 @@ class AlertSettings:
         disabled: ids of rules that are not asked.
         receivers: who is told.
         silences: what they are not told.
+        base: the rules as the configuration sets them; those of this version if empty. No setting of the file.
     """
 
     allowed_hosts: tuple[str, ...] = ()
@@ -147,11 +148,12 @@ class AlertSettings:
     disabled: tuple[str, ...] = ()
     receivers: tuple[Receiver, ...] = ()
     silences: tuple[Silence, ...] = ()
+    base: tuple[Rule, ...] = field(default=(), repr=False, metadata={"is_in_file": False})
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that are asked."""
-        return rules_without(self.disabled)
+        return rules_without(self.disabled, self.base)
 
     def silenced_by(self, labels: Mapping[str, str], at: datetime) -> str:
         """The reason of the first silence that holds for an alert; empty if none does."""
@@ -207,7 +209,8 @@ def alert_settings(values: Mapping[str, Any]) -> AlertSettings:
 
 
 def _made(kind: type[_T], values: Mapping[str, Any], place: str) -> _T:
-    hints = typing.get_type_hints(kind)
+    outside = {f.name for f in dataclasses.fields(kind) if not f.metadata.get("is_in_file", True)}  # type: ignore[arg-type]  # always a dataclass of ours
+    hints = {name: hint for name, hint in typing.get_type_hints(kind).items() if name not in outside}
     if unknown := sorted(set(values) - set(hints)):
         raise AlertSettingsError(f"{place}: expected only {', '.join(hints)}, but got {', '.join(unknown)[:200]}")
     needed = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]  # type: ignore[arg-type]  # always a dataclass of ours

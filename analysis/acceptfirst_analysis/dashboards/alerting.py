@@ -7,6 +7,7 @@ annotations' ``{{ $labels.… }}``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from acceptfirst_analysis.alerts.rules import DIMENSIONS, Condition, Rule, all_rules
@@ -19,14 +20,25 @@ _EXPRESSION: Final = {"type": "__expr__", "uid": "__expr__"}
 _VALUE: Final = '{{ with $values.B }}{{ printf "%.4g" .Value }}{{ end }}'
 
 
-def alerting_json(datasource_uid: str = DATASOURCE_UID, runbook_base: str = "docs/runbooks") -> dict[str, Any]:
-    """The provisioning file: one group, evaluated every minute."""
-    rules = [
-        _rule(rule, condition, datasource_uid, runbook_base) for rule in all_rules() for condition in rule.conditions
+def alerting_json(
+    datasource_uid: str = DATASOURCE_UID, runbook_base: str = "docs/runbooks", rules: Sequence[Rule] = ()
+) -> dict[str, Any]:
+    """The provisioning file: one group, evaluated every minute.
+
+    Args:
+        datasource_uid: of the data source that is asked.
+        runbook_base: where the runbooks are.
+        rules: as an operator set them; those of this version where there are none. One that is off is paused, since
+            Grafana keeps a rule that is only left out.
+    """
+    made = [
+        _rule(rule, condition, datasource_uid, runbook_base)
+        for rule in rules or all_rules()
+        for condition in rule.conditions
     ]
     return {
         "apiVersion": 1,
-        "groups": [{"orgId": 1, "name": "acceptfirst", "folder": "AcceptFirst", "interval": "1m", "rules": rules}],
+        "groups": [{"orgId": 1, "name": "acceptfirst", "folder": "AcceptFirst", "interval": "1m", "rules": made}],
     }
 
 
@@ -51,14 +63,14 @@ def _rule(rule: Rule, condition: Condition, datasource_uid: str, runbook_base: s
         "for": f"{condition.for_s}s",
         "keepFiringFor": f"{rule.keep_firing_s}s",
         "annotations": {
-            "summary": _template(rule.summary),
-            "description": _template(rule.description),
+            "summary": _template(rule.summary, condition),
+            "description": _template(rule.description, condition),
             "runbook_url": f"{runbook_base.rstrip('/')}/{rule.runbook}",
             "__dashboardUid__": board,
             "__panelId__": str(panel),
         },
         "labels": {"rule": rule.id, "severity": rule.severity, **window},
-        "isPaused": False,
+        "isPaused": not rule.is_enabled,
     }
 
 
@@ -94,6 +106,6 @@ def _threshold(condition: Condition) -> dict[str, Any]:
     return {"refId": "C", "datasourceUid": "__expr__", "model": model}
 
 
-def _template(text: str) -> str:
+def _template(text: str, condition: Condition) -> str:
     fields = {name: f"{{{{ $labels.{name} }}}}" for name in DIMENSIONS}
-    return text.format(**fields, value=_VALUE)
+    return text.format(**fields, **condition.words, value=_VALUE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from acceptfirst_analysis.alerts.rules import Rule
 from acceptfirst_analysis.dashboards.alerting import alerting_json
 from acceptfirst_analysis.dashboards.board import PLUGIN, board_json
 from acceptfirst_analysis.dashboards.panels import BOARDS
@@ -46,28 +48,29 @@ providers:
 """
 
 
-def grafana_files(runbook_base: str = "docs/runbooks") -> dict[str, str]:
+def grafana_files(runbook_base: str = "docs/runbooks", rules: Sequence[Rule] = ()) -> dict[str, str]:
     """Path below the folder → text of each file.
 
     Args:
         runbook_base: where the runbooks are, for people who read an alert.
+        rules: as an operator set them; those of this version where there are none.
     """
     boards = {f"grafana/{board.uid}.json": _json(board_json(board)) for board in BOARDS}
     return {
         **boards,
-        "provisioning/alerting/acceptfirst.yaml": _MADE + _json(alerting_json(runbook_base=runbook_base)),
+        "provisioning/alerting/acceptfirst.yaml": _MADE + _json(alerting_json(runbook_base=runbook_base, rules=rules)),
         "provisioning/dashboards/acceptfirst.yaml": _DASHBOARDS,
         "provisioning/datasources/acceptfirst.yaml": _DATASOURCES,
     }
 
 
-def write_files(folder: Path, runbook_base: str = "docs/runbooks") -> list[str]:
+def write_files(folder: Path, runbook_base: str = "docs/runbooks", rules: Sequence[Rule] = ()) -> list[str]:
     """Write the files, and say which.
 
     Raises:
         OSError: one can't be written.
     """
-    files = grafana_files(runbook_base)
+    files = grafana_files(runbook_base, rules)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +78,10 @@ def write_files(folder: Path, runbook_base: str = "docs/runbooks") -> list[str]:
     return sorted(files)
 
 
-def differing_files(folder: Path, runbook_base: str = "docs/runbooks") -> list[str]:
+def differing_files(folder: Path, runbook_base: str = "docs/runbooks", rules: Sequence[Rule] = ()) -> list[str]:
     """The files that are missing in a folder, or not what this version would write."""
-    return sorted(name for name, text in grafana_files(runbook_base).items() if _text(folder / name) != text)
+    files = grafana_files(runbook_base, rules)
+    return sorted(name for name, text in files.items() if _text(folder / name) != text)
 
 
 def _text(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -28,6 +28,7 @@ from acceptfirst_analysis.loop.verification import Verification, verifications
 from acceptfirst_analysis.tuning.memory import ACTOR
 from acceptfirst_analysis.tuning.recommend import StatementReader, recommend
 from acceptfirst_analysis.tuning.recommendation import Settings
+from acceptfirst_analysis.value import savings_of
 from acceptfirst_analysis.window import WEEK, Window, week_before, window_between
 
 LATE_SPANS: Final = timedelta(hours=1)
@@ -243,6 +244,7 @@ def _verified(reader: StatementReader, state: _State, now: datetime, settings: L
     found = _compared(reader, state, before, after, settings)
     reason = " ".join(row.rationale for row in found) or "no handshake of that week can be compared with one before it"
     evidence = {"before": before.parameters, "after": after.parameters, "changes": [row.to_row() for row in found]}
+    evidence["savings"] = [asdict(saving) for saving in savings_of(found, settings.recommendation)]
     is_worse = any(row.effect == "worse" for row in found)
     action: Action = "rollback" if is_worse and settings.is_automatic else "verify"
     prefix = "it became worse: " if is_worse else ""

@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from acceptfirst.catalogue import Catalogue
 from acceptfirst_analysis import rendering
-from acceptfirst_analysis.page import lanes, reading
-from acceptfirst_analysis.page.model import Alert, EnvironmentSeen
+from acceptfirst_analysis.page import lanes, policies, reading, value
+from acceptfirst_analysis.page.model import Alert, AlertGroup, EnvironmentSeen, Handshake
 from acceptfirst_analysis.page.status import status_of
 from acceptfirst_store.database import StatementRunner
 
@@ -35,10 +35,15 @@ PARTS: Final[dict[str, float]] = {
     "open": 1.0,
     "alerts": 2.0,
     "races": 5.0,
+    "value": 20.0,
     "advice": 5.0,
     "policy": 5.0,
 }
 """Each part and how many seconds it may be old, in reading order."""
+
+RACING: Final = "racing_lanes"
+"""Stands in the place of the lanes where only those with a race are asked for."""
+TEMPLATES: Final = {RACING: "lanes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +87,25 @@ class Board:
         self._draws: dict[str, Callable[[str], Mapping[str, Any]]] = {
             "status": self._status,
             "lanes": self._lanes,
+            RACING: self._racing_lanes,
             "open": self._open,
             "alerts": self._alerting,
             "races": self._races,
+            "value": self._value_of_day,
             "advice": self._advice,
             "policy": self._policy,
         }
 
-    def parts(self, environment: str) -> dict[str, Part]:
-        """Every part for one environment, or for all of them where it is empty."""
+    def parts(self, environment: str, *, racing_only: bool = False) -> dict[str, Part]:
+        """Every part.
+
+        Args:
+            environment: which one; all of them where it is empty.
+            racing_only: leave lanes out of handshakes that showed no race.
+        """
+        drawn = {"lanes": RACING} if racing_only else {}
         with self._lock:
-            return {name: self._remembered(name, environment, age_s) for name, age_s in PARTS.items()}
+            return {n: self._remembered(drawn.get(n, n), environment, age_s) for n, age_s in PARTS.items()}
 
     def environments(self) -> tuple[EnvironmentSeen, ...]:
         """Those that sent anything lately."""
@@ -106,7 +119,10 @@ class Board:
         def make() -> Part:
             html = rendering.guarded(
                 name,
-                lambda: rendering.part(f"part_{name}.html.j2", {"now": self.clock(), **self._draws[name](environment)}),
+                lambda: rendering.part(
+                    f"part_{TEMPLATES.get(name, name)}.html.j2",
+                    {"now": self.clock(), "environment": environment, **self._draws[name](environment)},
+                ),
             )
             return Part(html, hashlib.blake2b(html.encode(), digest_size=8).hexdigest())
 
@@ -142,7 +158,14 @@ class Board:
         return {"status": status}
 
     def _lanes(self, environment: str) -> Mapping[str, Any]:
-        handshakes = reading.last_handshakes(self.reader, environment, self.clock())
+        found = reading.last_handshakes(self.reader, environment, self.clock())
+        return {**self._drawn_lanes(found), "racing_only": False}
+
+    def _racing_lanes(self, environment: str) -> Mapping[str, Any]:
+        found = reading.last_handshakes(self.reader, environment, self.clock(), racing_only=True)
+        return {**self._drawn_lanes(found), "racing_only": True}
+
+    def _drawn_lanes(self, handshakes: Sequence[Handshake]) -> Mapping[str, Any]:
         axis = lanes.axis_of(handshakes)
         return {
             "lanes": lanes.lanes_of(handshakes, axis),
@@ -155,7 +178,8 @@ class Board:
         return {"open_now": self._open_now(environment), "stuck_after_s": reading.STUCK_AFTER_S}
 
     def _alerting(self, environment: str) -> Mapping[str, Any]:
-        return {"alerts": self._alert_rows(environment)}
+        rows = self._alert_rows(environment)
+        return {"groups": None if rows is None else _grouped(rows)}
 
     def _races(self, environment: str) -> Mapping[str, Any]:
         return {"races": self._race_counts(environment)}
@@ -163,10 +187,14 @@ class Board:
     def _advice(self, environment: str) -> Mapping[str, Any]:
         return {"advice": reading.advice(self.reader, environment)}
 
+    def _value_of_day(self, environment: str) -> Mapping[str, Any]:
+        found = value.value(self.reader, environment, self.clock())
+        return {"value": found, "lambda_ms": value.LAMBDA_MS}
+
     def _policy(self, environment: str) -> Mapping[str, Any]:
         return {
-            "policies": reading.policies(self.reader, environment),
-            "steps": reading.policy_steps(self.reader, environment),
+            "policies": policies.policies(self.reader, environment),
+            "steps": policies.policy_steps(self.reader, environment),
         }
 
     def _open_now(self, environment: str) -> Any:
@@ -182,3 +210,23 @@ class Board:
             return None
         read = self._alerts
         return self._value("alerts", environment, 2.0, lambda: tuple(read(environment)))
+
+
+def _grouped(alerts: Sequence[Alert]) -> tuple[AlertGroup, ...]:
+    """One group a rule and state: what fires loudly first, then by how bad it is, then what began first."""
+    severities = {"critical": 0, "warning": 1}
+    kinds: dict[tuple[str, str], list[Alert]] = {}
+    for alert in sorted(alerts, key=lambda row: (not row.is_loud, row.since or datetime.max.replace(tzinfo=UTC))):
+        kinds.setdefault((alert.name, alert.state), []).append(alert)
+    groups = [
+        AlertGroup(
+            name=rows[0].name,
+            title=rows[0].title,
+            severity=rows[0].severity,
+            state=rows[0].state,
+            runbook=rows[0].runbook,
+            rows=tuple(rows),
+        )
+        for rows in kinds.values()
+    ]
+    return tuple(sorted(groups, key=lambda g: (not g.is_loud, g.state != "firing", severities.get(g.severity, 2))))

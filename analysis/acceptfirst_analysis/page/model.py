@@ -115,6 +115,7 @@ class Alert:
         labels: environment, service, route, pattern, those that it has.
         summary: what it says now.
         runbook: where to read what to do; empty for none.
+        silenced: why nobody is told of it; empty where somebody is.
     """
 
     name: str
@@ -125,6 +126,70 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     summary: str = ""
     runbook: str = ""
+    silenced: str = ""
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether it fires and nobody has silenced it."""
+        return self.state == "firing" and not self.silenced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertGroup:
+    """The alerts of one rule that are in one state, the oldest first."""
+
+    name: str
+    title: str
+    severity: str
+    state: str
+    runbook: str
+    rows: tuple[Alert, ...]
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether one of them fires and nobody has silenced it."""
+        return any(row.is_loud for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayOfValue:
+    """What the handshakes of one day meant for users.
+
+    Attributes:
+        handshakes: all of them, estimated from the weights.
+        n: drawn by the sampling; shares and percentiles rest on them.
+        n_ready: of these, reached READY.
+        first_message_p50_ms: connect to the first message that the application was given; ``None`` where none came.
+        first_message_p95_ms: the same for the slowest twentieth.
+        messages_early: messages that were handled before the application was ready.
+        connections_affected: connections that met a race, an exception or a timeout.
+        users_affected: users behind them; ``None`` where no connection was identified.
+        wait_s: user-seconds behind a gate.
+        lost_s: user-seconds lost: waited for nothing, and ``lambda_ms`` for each affected connection.
+    """
+
+    handshakes: float
+    n: int
+    n_ready: int
+    first_message_p50_ms: float | None
+    first_message_p95_ms: float | None
+    messages_early: int
+    connections_affected: int
+    users_affected: int | None
+    wait_s: float
+    lost_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What the last change that was verified saved its users; negative where it cost."""
+
+    environment: str
+    version: str
+    at: datetime
+    saved_s: float
+    violations_avoided: float
+    is_shown: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +205,18 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """What is known of one side of a canary: sums of weights since it got its share."""
+
+    is_canary: bool
+    since: datetime
+    handshakes: float
+    ready: float
+    bad: float
+    ready_p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyNow:
     """What holds in one environment, and what is being tried.
 
@@ -150,6 +227,9 @@ class PolicyNow:
         candidate: the version that is proposed or on a canary; empty for none.
         share: of the connections that have it.
         updated_at: of the last step.
+        arms: both sides of a canary, its own first; empty where none runs.
+        outlook: what the loop made of it when it last looked; empty where it has not.
+        looked_at: when that was.
     """
 
     environment: str
@@ -158,6 +238,9 @@ class PolicyNow:
     candidate: str
     share: float
     updated_at: datetime
+    arms: tuple[Arm, ...] = ()
+    outlook: str = ""
+    looked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from acceptfirst.catalogue import Catalogue, Pattern
-from acceptfirst.policy import Policy, PolicyError, policy_from_document
 from acceptfirst_analysis.page.model import (
     Advice,
     EnvironmentSeen,
@@ -20,13 +19,10 @@ from acceptfirst_analysis.page.model import (
     OpenHandshake,
     OpenNow,
     Place,
-    PolicyNow,
-    PolicyStep,
     RaceCount,
 )
 from acceptfirst_analysis.report.phrases import SETTING_VERDICTS, goal, setting_in_force
 from acceptfirst_analysis.tuning.recommendation import Recommendation
-from acceptfirst_analysis.units import milliseconds, per_cent
 from acceptfirst_store.database import StatementRunner
 
 RECENT: Final = timedelta(minutes=15)
@@ -35,7 +31,6 @@ WEEK: Final = timedelta(days=7)
 LANES_MAX: Final = 50
 OPEN_SHOWN_MAX: Final = 12
 STUCK_AFTER_S: Final = 30
-STEPS_SHOWN_MAX: Final = 5
 
 _ID_SKEW: Final = timedelta(minutes=1)  # an id is made a moment before the first span begins
 _NEVER_YEAR: Final = 1970
@@ -82,10 +77,24 @@ def summary(reader: StatementRunner, environment: str, now: datetime) -> Row:
     return row
 
 
-def last_handshakes(reader: StatementRunner, environment: str, now: datetime) -> tuple[Handshake, ...]:
-    """The last handshakes, the newest first: of the last minutes, else of the last day, else of the last week."""
+def last_handshakes(
+    reader: StatementRunner, environment: str, now: datetime, *, racing_only: bool = False
+) -> tuple[Handshake, ...]:
+    """The last handshakes, the newest first: of the last minutes, else of the last day, else of the last week.
+
+    Args:
+        reader: the store.
+        environment: empty for all.
+        now: aware.
+        racing_only: leave out those that showed no race.
+    """
     for span in (RECENT, DAY, WEEK):
-        values = {"environment": environment, **id_range(now - span), "limit": LANES_MAX}
+        values = {
+            **id_range(now - span),
+            "environment": environment,
+            "racing_only": int(racing_only),
+            "limit": LANES_MAX,
+        }
         if rows := reader.statement_rows("live_lanes", values):
             return tuple(handshake_of(row, now) for row in rows)
     return ()
@@ -206,47 +215,3 @@ def _advice(row: Row) -> Advice:
         from_text=setting_in_force(recommendation.from_values),
         to_text=goal(recommendation),
     )
-
-
-def policies(reader: StatementRunner, environment: str) -> tuple[PolicyNow, ...]:
-    """What holds in each environment that has a policy."""
-    return tuple(_policy_now(row) for row in reader.statement_rows("policies_now", {"environment": environment}))
-
-
-def _policy_now(row: Row) -> PolicyNow:
-    environment = str(row["environment"])
-    held = _policy(row["in_force"], environment)
-    candidate = _policy(row["candidate"], environment)
-    return PolicyNow(
-        environment=environment,
-        version=held.version if held else "default",
-        settings=_settings(held) if held else (),
-        candidate=candidate.version if candidate else "",
-        share=float(row["share"]),
-        updated_at=row["updated_at"],
-    )
-
-
-def _policy(text: str, environment: str) -> Policy | None:
-    try:
-        return policy_from_document(text, environment, "the stored policy") if text else None
-    except PolicyError:
-        return None  # of a later version; what is in force is told by the API, the page only shows it
-
-
-def _settings(policy: Policy) -> tuple[tuple[str, str], ...]:
-    return (
-        ("readiness", policy.readiness_mode or "as the application says"),
-        ("gate", policy.gate or "as the application says"),
-        ("delays", ", ".join(milliseconds(value) for value in policy.delay_ladder_ms)),
-        ("handshake timeout", milliseconds(policy.handshake_timeout_ms)),
-        ("sampled", per_cent(policy.sample_rate)),
-        *((("routes of their own", str(len(policy.routes))),) if policy.routes else ()),
-    )
-
-
-def policy_steps(reader: StatementRunner, environment: str) -> tuple[PolicyStep, ...]:
-    """The last steps, the newest first."""
-    rows = reader.statement_rows("policy_history", {"environment": environment, "limit": STEPS_SHOWN_MAX})
-    names = [each.name for each in fields(PolicyStep)]
-    return tuple(PolicyStep(**{name: row[name] for name in names}) for row in rows)

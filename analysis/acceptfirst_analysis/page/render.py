@@ -45,6 +45,7 @@ def home(
     address: str,
     is_paused: bool,
     has_session: bool,
+    racing_only: bool = False,
 ) -> str:
     """The live page.
 
@@ -55,6 +56,7 @@ def home(
         address: where applications send their spans.
         is_paused: whether it should not reload itself where there is no script.
         has_session: whether somebody logged in and can log out.
+        racing_only: whether lanes are shown of those alone that raced.
     """
     return _page(
         "home.html.j2",
@@ -64,6 +66,7 @@ def home(
         environment=environment,
         address=address,
         is_paused=is_paused,
+        racing_only=racing_only,
         has_session=has_session,
     )
 

@@ -118,7 +118,12 @@ def _facts(row: Row) -> tuple[tuple[str, str], ...]:
         ("delay applied", milliseconds(row["delay_applied_ms"]) if row["delay_applied_ms"] else ""),
         ("service version", str(row["service_version"])),
         ("attempt", str(row["attempt"]) if row["attempt"] else ""),
-        ("counts as", f"{row['weight']:g} handshakes" if row["weight"] else "none: kept for its race alone"),
+        (
+            "counts as",
+            f"{row['weight']:g} handshake{'s' * (row['weight'] != 1)}"
+            if row["weight"]
+            else "none: kept for its race alone",
+        ),
     )
     return tuple((label, value) for label, value in values if value)
 

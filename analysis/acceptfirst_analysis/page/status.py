@@ -54,7 +54,7 @@ def _sentence(
 ) -> tuple[Mood, str]:
     if not environments:
         return "unknown", "Nothing has arrived yet."
-    firing = [alert for alert in alerts if alert.state == "firing"]
+    firing = [alert for alert in alerts if alert.is_loud]
     racing = sum(race.recent for race in races)
     troubles = []
     if firing:
@@ -83,7 +83,7 @@ def _racing(total: int, races: Sequence[RaceCount]) -> str:
 
 
 def _names(alerts: Sequence[Alert]) -> list[str]:
-    return list(dict.fromkeys(alert.name for alert in alerts))
+    return list(dict.fromkeys(f"{alert.title} ({alert.name})" if alert.title else alert.name for alert in alerts))
 
 
 def _figures(summary: Mapping[str, Any], races: Sequence[RaceCount]) -> tuple[Figure, ...]:

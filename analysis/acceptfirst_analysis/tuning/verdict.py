@@ -1,13 +1,12 @@
-"""From one stratum's sample to a verdict on its timing.
+"""From one stratum's sample to a verdict on its timing, in figures and in words.
 
-The order of the questions is the method. Is it shown that no delay within the guardrail is enough? Then gate; that
-takes tens to hundreds of handshakes. Does a gate hold already? Keep it. Can a delay be bounded? Then say which, unless
-the bound and the estimate are so far apart that the answer lies on a cliff. Else say how much is missing.
+Which verdict belongs where is ``acceptfirst_analysis.tuning.decision``'s table.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,17 +17,16 @@ from acceptfirst_analysis.statistics.bounds import (
     cheapest_delay,
     quantile_estimate,
     quantile_upper,
-    rate,
-    rate_is_above,
     samples_min,
-    samples_required,
 )
 from acceptfirst_analysis.tuning import wording
+from acceptfirst_analysis.tuning.cost import cost_of, wait_ms_mean
+from acceptfirst_analysis.tuning.decision import KEEP_SLACK, Advice, DelayOutlook, advice_of, outlook_of, violations_of
 from acceptfirst_analysis.tuning.readiness import ReadinessTimes, Stratum
 from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings, Verdict
+from acceptfirst_analysis.tuning.shortfall import delay_missing, objective_missing
 
 LADDER_EXCEEDANCES: Final = (0.05, 0.005)  # waits end at Q95 and Q99.5, and then at the delay itself
-KEEP_SLACK: Final = 1.25  # a delay in force that is at most a quarter above the bound is not worth a change
 POLLS_WITHIN_DELAY: Final = 20  # a coarser poll shows in the delay: regret is poll / delay
 POLL_INTERVAL_MS_MIN: Final = 1.0
 
@@ -87,15 +85,15 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool, headroom: 
         (user-seconds over all connections; negative where it saves), ``violations_avoided``, and
         ``user_seconds_saved`` (what those would have cost, less what is waited for it).
     """
-    delays = delays_of(stratum.times, settings)
-    verdict, reason = _verdict(stratum, delays, settings)
-    delays = delays.with_headroom(headroom, settings)
+    delays = delays_of(stratum.times, settings).with_headroom(headroom, settings)
+    told = _verdict(stratum, delays, settings)
+    verdict = told.verdict
     timeout_ms, timeout_is_bound = timeout_of(stratum, settings)
-    violations = rate(stratum.n_violations, stratum.n_setting, settings.confidence)
-    sentences = [reason, wording.missing(stratum, delays.is_censored_estimate and delays.estimate_ms is not None)]
+    violations = violations_of(stratum, settings)
+    sentences = [told.reason, wording.missing(stratum, delays.is_censored_estimate and delays.estimate_ms is not None)]
     if stratum.times.n:
         sentences.append(wording.timeout(timeout_ms, timeout_is_bound, settings))
-    if verdict in {"delay", "poll"}:
+    if verdict == "delay":
         sentences.append(wording.headroom(headroom))
     sentences += [wording.set_aside(stratum), wording.window(provisional)]
     return Recommendation(
@@ -106,7 +104,7 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool, headroom: 
         readiness_mode_seen=stratum.readiness_mode,
         delay_ms=delays.bound_cheapest_ms,
         timeout_ms=timeout_ms if stratum.times.n else None,
-        poll_interval_ms=_poll_interval(delays) if verdict == "poll" else None,
+        poll_interval_ms=_poll_interval(stratum.times, settings) if verdict == "poll" else None,
         ladder_ms=ladder_of(stratum.times, delays),
         slo=settings.slo,
         confidence=settings.confidence,
@@ -114,11 +112,11 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool, headroom: 
         violation_rate_upper=violations.high if violations.n else None,
         delay_ms_estimate=delays.estimate_cheapest_ms,
         n=stratum.times.n,
-        n_missing=missing_of(stratum, settings) if verdict == "not_enough_evidence" else 0,
+        n_missing=told.n_missing,
         n_never_ready=stratum.times.n_missing,
         headroom=headroom,
-        pattern="early_message_before_ready" if verdict == "code_fix" else None,
-        cost=cost_of(stratum, verdict, delays, settings),
+        pattern=told.pattern,
+        cost=cost_of(stratum, verdict, delays.bound_cheapest_ms, timeout_ms, settings),
         rationale=" ".join(sentence for sentence in sentences if sentence),
         provisional=provisional,
         from_values=_in_force(stratum),
@@ -131,62 +129,144 @@ def judge(stratum: Stratum, settings: Settings, *, provisional: bool, headroom: 
     )
 
 
-def _verdict(stratum: Stratum, delays: Delays, settings: Settings) -> tuple[Verdict, str]:
-    times = stratum.times
-    if times.n == 0:
-        return "not_enough_evidence", wording.readiness_unknown(stratum)
-    late = times.exceedances_certain(settings.delay_ms_max)
-    if stratum.gate_holds:
-        return _held_verdict(stratum, settings)
-    if rate_is_above(late, times.n, settings.slo, settings.confidence):
-        return "gate", wording.gate(stratum, late, delays.bound_cheapest_ms, settings)
-    return _delay_verdict(stratum, delays, settings)
+def _verdict(stratum: Stratum, delays: Delays, settings: Settings) -> _Told:
+    advice = advice_of(stratum, delays.bound_ms, delays.estimate_ms, settings)
+    return _TELLERS[advice](_Case(stratum, delays, settings))
 
 
-def _held_verdict(stratum: Stratum, settings: Settings) -> tuple[Verdict, str]:
-    """The gate is in place: messages that came too early all the same were let through on purpose."""
-    if rate_is_above(stratum.n_violations, stratum.n_setting, settings.slo, settings.confidence):
-        return "code_fix", wording.gate_lets_through(stratum)
-    return "keep", wording.gate_holds(stratum)
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a verdict is made of."""
+
+    stratum: Stratum
+    delays: Delays
+    settings: Settings
+
+    @property
+    def late(self) -> int:
+        return self.stratum.times.exceedances_certain(self.settings.delay_ms_max)
+
+    @property
+    def delay_ms(self) -> float:
+        """The delay that is enough; only asked for where there is one."""
+        return self.delays.bound_cheapest_ms or 0.0
 
 
-def _delay_verdict(stratum: Stratum, delays: Delays, settings: Settings) -> tuple[Verdict, str]:
-    """It is not shown that every delay fails: which one is enough, and does that mean a change?"""
-    times = stratum.times
-    if delays.bound_ms is None or delays.estimate_ms is None or delays.bound_cheapest_ms is None:
-        return "not_enough_evidence", wording.too_few(times, settings)
-    if delays.bound_ms > settings.cliff_ratio * delays.estimate_ms:
-        return "cliff", wording.cliff(times, delays.estimate_ms, delays.bound_ms)
-    if delays.bound_ms > settings.delay_ms_max:
-        return "not_enough_evidence", wording.above_guardrail(times, delays.bound_ms, settings)
-    return _enough_verdict(stratum, delays, delays.bound_cheapest_ms, settings)
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A verdict with its reason.
+
+    Attributes:
+        verdict: what to do.
+        reason: why, in sentences.
+        n_missing: with ``not_enough_evidence``.
+        pattern: with ``code_fix``.
+    """
+
+    verdict: Verdict
+    reason: str
+    n_missing: int = 0
+    pattern: str | None = None
 
 
-def _enough_verdict(stratum: Stratum, delays: Delays, bound_ms: float, settings: Settings) -> tuple[Verdict, str]:
-    """A delay of ``bound_ms`` is enough: is it wanted?"""
-    if stratum.readiness_mode == "polled":
-        return "poll", wording.poll(_poll_interval(delays))
-    if _is_kept(stratum, bound_ms):
-        return "keep", wording.delay_is_right(stratum, bound_ms)
-    if _is_met(stratum, settings):
-        return "keep", wording.objective_is_met(stratum, settings)
-    return "delay", wording.delay(stratum, bound_ms, settings)
+def _tell(case: _Case) -> _Told:
+    needed = samples_min(case.settings.slo, case.settings.confidence)
+    return _Told("not_enough_evidence", wording.readiness_unknown(case.stratum, needed), needed)
 
 
-def _is_kept(stratum: Stratum, bound_ms: float) -> bool:
-    return stratum.readiness_mode == "blind" and bound_ms <= stratum.delay_applied_ms <= KEEP_SLACK * bound_ms
+def _count(case: _Case) -> _Told:
+    n_missing = objective_missing(case.stratum, case.settings)
+    return _Told("not_enough_evidence", wording.undecided(case.stratum, n_missing, case.settings), n_missing)
 
 
-def _is_met(stratum: Stratum, settings: Settings) -> bool:
-    """Whether clients that could have come too early were seen, and are shown not to, without any waiting."""
-    if stratum.readiness_mode != "event":
-        return False
-    shown = rate(min(stratum.n_violations, stratum.n_messaged), stratum.n_messaged, settings.confidence)
-    return shown.high <= settings.slo
+def _bound(case: _Case) -> _Told:
+    n_missing = delay_missing(case.stratum.times, case.settings)
+    if case.delays.bound_ms is None:
+        reason = wording.too_few(case.stratum.times, n_missing, case.settings)
+    else:
+        reason = wording.above_guardrail(case.stratum.times, case.delays.bound_ms, n_missing, case.settings)
+    return _Told("not_enough_evidence", f"{wording.broken(case.stratum, case.settings)}{reason}", n_missing)
 
 
-def _poll_interval(delays: Delays) -> float:
-    return max(POLL_INTERVAL_MS_MIN, math.floor((delays.estimate_ms or 0.0) / POLLS_WITHIN_DELAY))
+def _keep(case: _Case) -> _Told:
+    return _Told("keep", wording.objective_is_kept(case.stratum, case.settings))
+
+
+def _keep_held(case: _Case) -> _Told:
+    return _Told("keep", wording.gate_holds(case.stratum))
+
+
+def _fit(case: _Case) -> _Told:
+    if case.delay_ms <= case.stratum.delay_applied_ms <= KEEP_SLACK * case.delay_ms:
+        return _Told("keep", wording.delay_is_right(case.stratum, case.delay_ms))
+    return _delay(case)
+
+
+def _trim(case: _Case) -> _Told:
+    in_force_ms, times = case.stratum.delay_applied_ms, case.stratum.times
+    if outlook_of(times, case.delays.bound_ms, case.delays.estimate_ms, case.settings) is DelayOutlook.HOPELESS:
+        if case.settings.delay_ms_max < in_force_ms and wait_ms_mean(times, in_force_ms) < in_force_ms:
+            return _gate(case)
+        return _keep(case)
+    if in_force_ms > KEEP_SLACK * case.delay_ms:
+        return _Told("delay", wording.delay_is_too_long(case.stratum, case.delay_ms, case.settings))
+    return _keep(case)
+
+
+def _delay(case: _Case) -> _Told:
+    return _Told("delay", wording.delay(case.stratum, case.delay_ms, case.settings))
+
+
+def _cliff(case: _Case) -> _Told:
+    estimate_ms, bound_ms = case.delays.estimate_ms or 0.0, case.delays.bound_ms or 0.0
+    return _Told("cliff", wording.cliff(case.stratum.times, estimate_ms, bound_ms))
+
+
+def _gate(case: _Case) -> _Told:
+    return _Told("gate", wording.gate(case.stratum, case.late, case.delays.bound_cheapest_ms, case.settings))
+
+
+def _hold(case: _Case) -> _Told:
+    return _Told("gate", wording.gate_on_event(case.stratum, case.delays.bound_cheapest_ms, case.settings))
+
+
+def _poll(case: _Case) -> _Told:
+    return _Told("poll", wording.poll(case.stratum, _poll_interval(case.stratum.times, case.settings), case.settings))
+
+
+def _leak(case: _Case) -> _Told:
+    """Messages that came too early all the same: let through on purpose, or since the timeout had run out."""
+    stratum, times = case.stratum, case.stratum.times
+    if 2 * stratum.n_timed_out < stratum.n_violations:
+        return _Told("code_fix", wording.gate_lets_through(stratum), pattern="early_message_before_ready")
+    # Where the slowest that became ready came close to the timeout, those behind it were cut off by it. Where they did
+    # not, those that ran into it are of another kind, and no timeout is long enough for them.
+    if len(times.ready_ms) and 2 * times.ready_ms[-1] >= (times.waited_ms[-1] if times.n_missing else 0.0):
+        verdict: Verdict = "poll" if stratum.readiness_mode == "polled" else "gate"
+        return _Told(verdict, wording.timeout_cuts_off(stratum))
+    return _Told("code_fix", wording.never_ready(stratum), pattern="handshake_stalled")
+
+
+_TELLERS: Final[Mapping[Advice, Callable[[_Case], _Told]]] = {
+    Advice.TELL: _tell,
+    Advice.COUNT: _count,
+    Advice.BOUND: _bound,
+    Advice.KEEP: _keep,
+    Advice.KEEP_HELD: _keep_held,
+    Advice.FIT: _fit,
+    Advice.TRIM: _trim,
+    Advice.DELAY: _delay,
+    Advice.CLIFF: _cliff,
+    Advice.GATE: _gate,
+    Advice.HOLD: _hold,
+    Advice.POLL: _poll,
+    Advice.LEAK: _leak,
+}
+
+
+def _poll_interval(times: ReadinessTimes, settings: Settings) -> float:
+    slow_ms = quantile_estimate(times.ready_ms, settings.slo) or 0.0
+    return max(POLL_INTERVAL_MS_MIN, math.floor(slow_ms / POLLS_WITHIN_DELAY))
 
 
 def timeout_of(stratum: Stratum, settings: Settings) -> tuple[float, bool]:
@@ -216,60 +296,6 @@ def ladder_of(times: ReadinessTimes, delays: Delays) -> tuple[float, ...]:
             ladder.append(round(end_ms - waited_ms, 3))
             waited_ms = end_ms
     return tuple(ladder)
-
-
-def missing_of(stratum: Stratum, settings: Settings) -> int:
-    """How many more handshakes like these would be enough for an answer; 0 where no number would."""
-    times = stratum.times
-    if not times.n:
-        return samples_min(settings.slo, settings.confidence)
-    if times.n_missing > times.n * settings.slo:
-        return 0  # more of the same never bounds a delay: first find out why they leave
-    late = times.exceedances_certain(settings.delay_ms_max)
-    if late > times.n * settings.slo:
-        return _until_shown(late, times.n, settings) - times.n
-    return max(samples_required(late, settings.slo, settings.confidence) - times.n, 1)
-
-
-def _until_shown(late: int, n: int, settings: Settings) -> int:
-    """About how many handshakes show that every delay fails, if they go on as they did: by doubling, then halving."""
-    low, high = n, n
-    while not rate_is_above(late * high // n, high, settings.slo, settings.confidence):
-        low, high = high, high * 2
-    while low + 1 < high:
-        middle = (low + high) // 2
-        if rate_is_above(late * middle // n, middle, settings.slo, settings.confidence):
-            high = middle
-        else:
-            low = middle
-    return max(high, n + 1)
-
-
-def cost_of(stratum: Stratum, verdict: Verdict, delays: Delays, settings: Settings) -> dict[str, float]:
-    """What following the verdict costs in waiting and saves in violations, over the connections of the range."""
-    times = stratum.times
-    if not len(times.ready_ms):
-        return {"connections": round(stratum.handshakes)}
-    mean_ready_ms = float(times.ready_ms.mean())
-    # Behind an observing gate nobody waits, whatever delay the policy names.
-    in_force_ms = stratum.delay_applied_ms if stratum.gate == "hold" else 0.0
-    before_ms = mean_ready_ms if stratum.gate_holds else in_force_ms
-    after_ms, share_after = before_ms, stratum.n_violations / max(stratum.n_setting, 1)
-    if verdict == "gate":
-        after_ms, share_after = mean_ready_ms, 0.0  # the event itself is waited for
-    elif verdict in {"delay", "poll"} and delays.bound_cheapest_ms is not None:
-        after_ms, share_after = delays.bound_cheapest_ms, times.share_above(delays.bound_cheapest_ms)
-    share_before = stratum.n_violations / max(stratum.n_setting, 1)
-    added_s = (after_ms - before_ms) * stratum.handshakes / 1000.0
-    avoided = max(0.0, share_before - share_after) * stratum.handshakes
-    return {
-        "connections": round(stratum.handshakes),
-        "wait_ms_mean_before": round(before_ms, 3),
-        "wait_ms_mean_after": round(after_ms, 3),
-        "added_latency_s": round(added_s, 3),
-        "violations_avoided": round(avoided, 1),
-        "user_seconds_saved": round(avoided * settings.lambda_ms / 1000.0 - added_s, 3),
-    }
 
 
 def _in_force(stratum: Stratum) -> dict[str, str | float]:

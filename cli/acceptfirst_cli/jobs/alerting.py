@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from acceptfirst_analysis.alerts.round import run_round
+from acceptfirst_analysis.alerts.round import SCHEMA_VERSION, run_round
 from acceptfirst_analysis.alerts.rules import DIMENSIONS
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
+from acceptfirst_analysis.alerts.silences import KeptSilence, SilenceError, lift_silence, set_silence, with_kept
 from acceptfirst_analysis.page.model import Alert
-from acceptfirst_cli.asking.alert_answers import alerts_document, check_document
+from acceptfirst_cli.asking.alert_answers import alerts_document, check_document, silences_document
+from acceptfirst_cli.asking.alert_rules import with_rules_of
 from acceptfirst_cli.asking.question import Question, QuestionError
+from acceptfirst_cli.configuration import read_file
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.jobs.timetable import Duty, Result, Say
 from acceptfirst_collector.api import LIMIT_DEFAULT, LIMIT_MAX, Filters
@@ -43,38 +46,54 @@ class AlertFile:
 
     Args:
         path: may not exist; then nobody is told, and all rules are asked.
+        configuration: the file with the ``[alerts]`` that sets rules otherwise; ``None`` where there is none.
 
     Raises:
         AlertSettingsError: it exists and can't be used.
+        CommandError: the configuration can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, configuration: Path | None = None) -> None:
         self._path = path
-        self._seen = self._stamp()
-        self._settings = load_alert_settings(path) if self._seen else AlertSettings()
+        self._configuration = configuration
+        self._seen = self._stamps()
+        self._settings = self._read()
 
     @property
     def settings(self) -> AlertSettings:
         """What holds now."""
-        stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp
+        stamps = self._stamps()
+        if stamps != self._seen:
+            self._seen = stamps
             try:
-                self._settings = load_alert_settings(self._path) if stamp else AlertSettings()
-            except AlertSettingsError as error:
+                self._settings = self._read()
+            except (AlertSettingsError, CommandError) as error:
                 logger.warning("%s; what held before still does", error)
         return self._settings
 
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size
+    def _read(self) -> AlertSettings:
+        settings = load_alert_settings(self._path) if self._path.exists() else AlertSettings()
+        return with_rules_of(settings, read_file(self._configuration))
+
+    def _stamps(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_stamp(path) for path in (self._path, self._configuration) if path is not None)
 
 
-def alert_file_of(given: Path | None, data_dir: Path) -> AlertFile:
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def alert_file_of(given: Path | None, data_dir: Path, configuration: Path | None = None) -> AlertFile:
     """The file that a process was told of, or the one in its data directory.
+
+    Args:
+        given: named by somebody.
+        data_dir: of the process.
+        configuration: the file with the ``[alerts]`` that sets rules otherwise.
 
     Raises:
         CommandError: it can't be used; told when the process starts.
@@ -82,7 +101,7 @@ def alert_file_of(given: Path | None, data_dir: Path) -> AlertFile:
     if given is not None and not given.exists():
         raise CommandError(f"the alerts file {given} is not there", ExitCode.USAGE)
     try:
-        return AlertFile(given or data_dir / ALERTS_FILE)
+        return AlertFile(given or data_dir / ALERTS_FILE, configuration)
     except AlertSettingsError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
 
@@ -111,8 +130,9 @@ class AlertJob:
             raise RefusedError(503, "the alerts are being evaluated; ask again when that is done", BUSY_RETRY_SECONDS)
         try:
             with self._database() as database:
-                settings = self.file.settings
-                return run_round(database, settings, datetime.now(UTC)).to_json(settings)
+                now = datetime.now(UTC)
+                settings = with_kept(self.file.settings, database, now)
+                return run_round(database, settings, now).to_json(settings)
         finally:
             self._running.release()
 
@@ -172,6 +192,7 @@ def _on_page(alert: Mapping[str, Any]) -> Alert:
         labels={name: alert[name] for name in DIMENSIONS if alert[name]},
         summary=alert["summary"],
         runbook=alert["runbook"],
+        silenced=alert["silenced"] or "",
     )
 
 
@@ -183,8 +204,16 @@ class AlertPage(Filters):
     cursor: str = Field("", pattern=r"^([0-9]{1,15}-[0-9a-f]{16})?$")
 
 
+class SilencePage(BaseModel):
+    """Which silences."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    all: bool = False
+
+
 def alert_routes(job: AlertJob, database: Database) -> APIRouter:
-    """``GET /api/v1/alerts`` and ``POST /api/v1/jobs/alerts``."""
+    """``GET /api/v1/alerts``, ``/api/v1/silences`` and ``POST /api/v1/jobs/alerts``."""
     router = APIRouter(prefix="/api/v1")
 
     @router.get("/alerts")
@@ -192,6 +221,21 @@ def alert_routes(job: AlertJob, database: Database) -> APIRouter:
         """Alerts, the latest first: those that are on and those that are over."""
         filters = {**page.parameters(), "state": page.state, "limit": page.limit, "cursor": page.cursor}
         return alerts_document(database, filters, job.file.settings)
+
+    @router.get("/silences")
+    def silences(asked: Annotated[SilencePage, Query()]) -> dict[str, Any]:
+        """Silences that are on, the latest first; those of the alerts file besides."""
+        return silences_document(database, job.file.settings, with_ended=asked.all)
+
+    @router.post("/silences")
+    def silence(asked: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
+        """Silence alerts: labels, ``for`` or ``until``, ``reason``, ``by``."""
+        return _kept(lambda now: set_silence(database, asked or {}, now))
+
+    @router.post("/silences/{silence_id}/lift")
+    def lift(silence_id: str, asked: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
+        """End a silence before its time: ``by``, and ``reason`` where there is one."""
+        return _kept(lambda now: lift_silence(database, silence_id, asked or {}, now))
 
     @router.post("/jobs/alerts")
     def alerts_job(asked: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
@@ -205,6 +249,14 @@ def alert_routes(job: AlertJob, database: Database) -> APIRouter:
             raise RefusedError(400, str(error)) from error
 
     return router
+
+
+def _kept(step: Callable[[datetime], KeptSilence]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    try:
+        return {"schema_version": SCHEMA_VERSION, "silence": step(now).to_json(now)}
+    except SilenceError as error:
+        raise RefusedError(400, str(error)) from error
 
 
 def _question(values: Mapping[str, Any], is_check: Any) -> Question | None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import typer
 
+from acceptfirst_analysis.alerts.notify.certificates import disbelief
 from acceptfirst_analysis.report.addresses import addressed
 from acceptfirst_cli.errors import CommandError, ExitCode
 
@@ -134,7 +135,7 @@ def send(message: EmailMessage, settings: MailSettings) -> None:
     except aiosmtplib.SMTPResponseException as error:
         raise CommandError(f"{place} answered {error.code}: {error.message}"[:500], ExitCode.FAILURE) from error
     except (OSError, aiosmtplib.SMTPException) as error:
-        raise CommandError(f"{place} can't be used: {error}"[:500], ExitCode.UNREACHABLE) from error
+        raise CommandError(f"{place} can't be used: {disbelief(error) or error}"[:500], ExitCode.UNREACHABLE) from error
 
 
 def send_report(text: str, settings: MailSettings) -> str:

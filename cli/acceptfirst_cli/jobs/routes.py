@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, FastAPI, Query
@@ -181,18 +182,27 @@ class Extension:
 
     Args:
         settings: of the timetable; ``None`` for none.
+        configuration: the file that may set alert rules otherwise.
         start_delay_seconds: see ``Timetable``.
     """
 
-    def __init__(self, settings: DutySettings | None, *, start_delay_seconds: float = START_DELAY_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: DutySettings | None,
+        *,
+        configuration: Path | None = None,
+        start_delay_seconds: float = START_DELAY_SECONDS,
+    ) -> None:
         self._settings = settings
+        self._configuration = configuration
         self._start_delay_seconds = start_delay_seconds
 
     def __call__(self, app: FastAPI, services: Services) -> None:
         """See ``acceptfirst_collector.app.create_app``."""
         host = CollectorHost(services)
         jobs = Jobs(host)
-        alerts = AlertJob(host.database, alert_file_of(services.settings.alerts_file, services.settings.data_dir))
+        told = alert_file_of(services.settings.alerts_file, services.settings.data_dir, self._configuration)
+        alerts = AlertJob(host.database, told)
         duties = [*duties_of(jobs, host, self._settings), alert_duty(alerts)] if self._settings else ()
         timetable = Timetable(host.database, duties, start_delay_seconds=self._start_delay_seconds)
         app.include_router(job_routes(jobs, timetable))
@@ -277,7 +287,7 @@ def result_routes(jobs: Jobs, services: Services) -> APIRouter:
     def weekly(asked: Annotated[WeeklyReport, Query()]) -> Response:
         """Without a week the kept reports, with the newest one's document; with one, the file: kept, else made now."""
         if not asked.week:
-            return JSONResponse(_kept_reports(jobs.shelf, asked.environment))
+            return JSONResponse(_kept_reports(jobs.shelf, _question({"environment": asked.environment}).environment))
         question = _question({"week": asked.week, "environment": asked.environment, "format": asked.format})
         name = f"{question.week.strip()}.{question.environment}" if question.environment else question.week.strip()
         text = jobs.shelf.read(name, question.format)

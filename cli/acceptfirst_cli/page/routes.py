@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
 from acceptfirst_analysis.page import reading, render, single
 from acceptfirst_analysis.page.board import Board
 from acceptfirst_cli.jobs.kept_reports import ReportShelf
@@ -54,7 +55,7 @@ def page_routes(board: Board, shelf: ReportShelf, address: Callable[[], str]) ->
     async def events(request: Request) -> Response:
         if viewers.count >= VIEWERS_MAX:
             return Response("too many look at this page", UNAVAILABLE, {"Retry-After": "30"}, "text/plain")
-        stream = _events(board, _environment(request), viewers, request)
+        stream = _events(board, viewers, request)
         return StreamingResponse(
             stream, headers={**HEADERS, "Cache-Control": "no-store"}, media_type="text/event-stream"
         )
@@ -102,13 +103,15 @@ async def _drawn(draw: Callable[[Board, Request], Response], board: Board, reque
 
 def _home(board: Board, request: Request, *, address: str) -> Response:
     environment = _environment(request)
+    racing_only = _racing_only(request)
     html = render.home(
-        board.parts(environment),
+        board.parts(environment, racing_only=racing_only),
         board.environments(),
         environment,
         address=address,
         is_paused=request.query_params.get("paused") == "1",
         has_session=_has_session(request),
+        racing_only=racing_only,
     )
     return document(html)
 
@@ -151,9 +154,10 @@ async def _asset(request: Request) -> Response:
     return asset(str(request.path_params["name"]))
 
 
-async def _events(board: Board, environment: str, viewers: Viewers, request: Request) -> AsyncIterator[str]:
+async def _events(board: Board, viewers: Viewers, request: Request) -> AsyncIterator[str]:
     """What has changed since the last second, as server-sent events; a comment now and then keeps the line open."""
     viewers.count += 1
+    asked = functools.partial(board.parts, _environment(request), racing_only=_racing_only(request))
     sent: dict[str, str] = {}
     silent_s = 0.0
     try:
@@ -164,7 +168,7 @@ async def _events(board: Board, environment: str, viewers: Viewers, request: Req
             if seen and not at_first:
                 yield "event: reload\ndata: the first handshake is there\n\n"
                 return
-            parts = await run_in_threadpool(board.parts, environment)
+            parts = await run_in_threadpool(asked)
             changed = {name: part for name, part in parts.items() if sent.get(name) != part.digest}
             if changed:
                 sent |= {name: part.digest for name, part in changed.items()}
@@ -181,7 +185,16 @@ async def _events(board: Board, environment: str, viewers: Viewers, request: Req
 
 
 def _environment(request: Request) -> str:
-    return request.query_params.get("environment", "")[:ENVIRONMENT_LENGTH_MAX]
+    """By its full name; one that is none of ours is looked up as it is, since the page offers what is stored."""
+    given = request.query_params.get("environment", "")[:ENVIRONMENT_LENGTH_MAX]
+    try:
+        return normalise_environment(given) if given else ""
+    except UnknownEnvironmentError:
+        return given
+
+
+def _racing_only(request: Request) -> bool:
+    return request.query_params.get("racing") == "1"
 
 
 def _has_session(request: Request) -> bool:

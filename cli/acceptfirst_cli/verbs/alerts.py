@@ -15,8 +15,9 @@ from acceptfirst_analysis.alerts.episode import Episode
 from acceptfirst_analysis.alerts.labels import fingerprint_of
 from acceptfirst_analysis.alerts.notify.plan import Delivery
 from acceptfirst_analysis.alerts.notify.send import Outcome, send_all
-from acceptfirst_analysis.alerts.rules import Condition, Rule, all_rules
+from acceptfirst_analysis.alerts.rules import Condition, Rule
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
+from acceptfirst_cli.asking.alert_rules import with_rules_of
 from acceptfirst_cli.asking.question import Question, QuestionError
 from acceptfirst_cli.asking.source import (
     DATA_DIR,
@@ -31,8 +32,10 @@ from acceptfirst_cli.asking.source import (
     question_of,
     source_of,
 )
+from acceptfirst_cli.configuration import file_of
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.terminal.tables import print_json, print_table, say
+from acceptfirst_cli.verbs.silences import list_silences, run_lift, run_silence
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -61,6 +64,7 @@ class State(enum.StrEnum):
 
 @app.command("list")
 def run_list(
+    context: typer.Context,
     *,
     store: StoreOption = "",
     url: UrlOption = "",
@@ -76,12 +80,12 @@ def run_list(
 ) -> None:
     """List the alerts: since when, where, and what to read."""
     if rules:
-        _print_rules(as_json=as_json)
+        _print_rules(_settings(alerts_file, context), as_json=as_json)
         return
     question = question_of(environment=environment, since=since, until=until)
     filters: dict[str, Any] = {"environment": question.environment, "limit": limit, **_range(question)}
     filters |= {"state": state.value} if state is not State.ALL else {}
-    settings = _settings(alerts_file)
+    settings = _settings(alerts_file, context)
     document = source_of(store, url, token_file).alerts(filters, settings)
     if as_json:
         print_json(document)
@@ -91,12 +95,13 @@ def run_list(
         say("nothing: no rule holds, or none has been evaluated yet (serve evaluates them every minute)")
 
 
-def _settings(path: Path | None) -> AlertSettings:
+def _settings(path: Path | None, context: typer.Context) -> AlertSettings:
     """The settings in a file, in the one of the data directory, or those without one."""
     usual = DATA_DIR / "alerts.toml"
     chosen = path or (usual if usual.exists() else None)
     try:
-        return AlertSettings() if chosen is None else load_alert_settings(chosen)
+        settings = AlertSettings() if chosen is None else load_alert_settings(chosen)
+        return with_rules_of(settings, file_of(context))
     except AlertSettingsError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
 
@@ -112,6 +117,7 @@ def _range(question: Question) -> dict[str, str]:
 
 @app.command("check")
 def run_check(
+    context: typer.Context,
     *,
     store: StoreOption = "",
     url: UrlOption = "",
@@ -128,7 +134,7 @@ def run_check(
     Ends with 3 when one does, and with 4 when there are too few handshakes to tell.
     """
     question = question_of(environment=environment, since=since, until=until, week=week)
-    settings = _settings(alerts_file)
+    settings = _settings(alerts_file, context)
     document = source_of(store, url, token_file).check_alerts(question, settings)
     if as_json:
         print_json(document)
@@ -138,8 +144,29 @@ def run_check(
     _end(document)
 
 
+app.command("silence")(run_silence)
+app.command("lift")(run_lift)
+
+
+@app.command("silences")
+def run_silences(
+    context: typer.Context,
+    *,
+    ended: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    store: StoreOption = "",
+    url: UrlOption = "",
+    alerts_file: FileOption = None,
+    token_file: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List who is not told of what, until when and why."""
+    settings = _settings(alerts_file, context)
+    list_silences(settings, store, url, token_file, with_ended=ended, as_json=as_json)
+
+
 @app.command("test-send")
 def run_test_send(
+    context: typer.Context,
     *,
     receiver: Annotated[str, typer.Option(help="Only this receiver; all of them if left out.")] = "",
     alerts_file: FileOption = None,
@@ -149,7 +176,7 @@ def run_test_send(
 
     Ends with 1 when one did not.
     """
-    settings = _settings(alerts_file)
+    settings = _settings(alerts_file, context)
     chosen = [each for each in settings.receivers if receiver in ("", each.name)]
     if not chosen:
         known = ", ".join(each.name for each in settings.receivers) or "none: give --alerts-file"
@@ -189,17 +216,19 @@ def _test_alert(now: datetime) -> Episode:
     )
 
 
-def _print_rules(*, as_json: bool) -> None:
+def _print_rules(settings: AlertSettings, *, as_json: bool) -> None:
+    asked = {rule.id for rule in settings.rules}
+    rules = [dataclasses.replace(rule, is_enabled=rule.id in asked) for rule in settings.base]
     if as_json:
-        rows = [dataclasses.asdict(rule) for rule in all_rules()]
+        rows = [dataclasses.asdict(rule) for rule in rules]
         print_json({"schema_version": SCHEMA_VERSION, "rules": rows})
         return
-    cells = [_rule_cells(rule, condition) for rule in all_rules() for condition in rule.conditions]
+    cells = [_rule_cells(rule, condition) for rule in rules for condition in rule.conditions]
     print_table(("rule", "name", "severity", "window", "fires when", "for", "runbook"), cells)
 
 
 def _rule_cells(rule: Rule, condition: Condition) -> tuple[str, ...]:
-    when, lasting = f"> {condition.threshold:g}", f"{condition.for_s} s"
+    when, lasting = (f"> {condition.threshold:g}" if rule.is_enabled else "off"), f"{condition.for_s} s"
     return (rule.id, rule.name, rule.severity, condition.window, when, lasting, f"docs/runbooks/{rule.runbook}")
 
 

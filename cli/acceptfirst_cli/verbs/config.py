@@ -12,6 +12,7 @@ from acceptfirst_cli import application
 from acceptfirst_cli.asking.source import JsonOption
 from acceptfirst_cli.configuration import (
     ConfigurationFile,
+    file_of,
     find_file,
     problems_of,
     read_file,
@@ -81,8 +82,7 @@ def _serve() -> Any:
 
 
 def _file_of(context: typer.Context) -> ConfigurationFile:
-    found = context.find_root().obj
-    return found if isinstance(found, ConfigurationFile) else ConfigurationFile()
+    return file_of(context)
 
 
 def _text(value: Any) -> str:

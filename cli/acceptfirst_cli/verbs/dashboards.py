@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import typer
 from acceptfirst_analysis.dashboards.files import differing_files, grafana_files, write_files
 from acceptfirst_analysis.dashboards.panels import BOARDS, Panel
 from acceptfirst_cli.asking.source import JsonOption, StoreOption, TokenOption, UrlOption, source_of
+from acceptfirst_cli.configuration import alert_rules, file_of
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.terminal.tables import print_json, print_table
 from acceptfirst_store.database import StatementRunner
@@ -27,6 +29,7 @@ RunbookOption = Annotated[str, typer.Option(help="Where people find the runbooks
 
 @app.command("export")
 def run_export(
+    context: typer.Context,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("dashboards"),
     runbook_base: RunbookOption = "docs/runbooks",
@@ -34,7 +37,7 @@ def run_export(
 ) -> None:
     """Write the boards, the alert rules and the provisioning files that Grafana reads."""
     try:
-        names = write_files(output, runbook_base)
+        names = write_files(output, runbook_base, _rules(context))
     except OSError as error:
         raise CommandError(f"{output} can't be written: {error.strerror}") from error
     if as_json:
@@ -45,6 +48,7 @@ def run_export(
 
 @app.command("check")
 def run_check(
+    context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(help="Where the files were written to.")] = None,
     *,
     store: StoreOption = "",
@@ -59,7 +63,13 @@ def run_check(
     """
     if folder is None and not store and not url:
         raise CommandError("expected a folder with Grafana's files, --store or --url, but got none", ExitCode.USAGE)
-    differing = [] if folder is None else differing_files(folder, runbook_base)
+    if folder is not None and not folder.is_dir():
+        raise CommandError(
+            f"expected a folder with Grafana's files, but {folder} is none; "
+            f"make it with acceptfirst dashboards export --output {shlex.quote(str(folder))}",
+            ExitCode.USAGE,
+        )
+    differing = [] if folder is None else differing_files(folder, runbook_base, _rules(context))
     answers: list[dict[str, Any]] = []
     if store or url:
         with source_of(store, url, token_file).reader() as reader:
@@ -71,6 +81,11 @@ def run_check(
         _print(differing, answers, len(grafana_files()) if folder else 0)
     if differing or failed:
         raise CommandError(f"{len(differing)} files differ, {len(failed)} panels fail", ExitCode.FINDINGS)
+
+
+def _rules(context: typer.Context) -> tuple[Any, ...]:
+    """The alert rules as acceptfirst.toml has them, which was checked when the command line was read."""
+    return alert_rules(file_of(context))
 
 
 def panel_answers(reader: StatementRunner, now: datetime) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import typer
 
-from acceptfirst_cli.configuration import TOKEN_VARIABLE, reread_settings
+from acceptfirst_cli.configuration import TOKEN_VARIABLE, file_of, reread_settings
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.jobs.mail import (
     MailFromOption,
@@ -76,10 +76,9 @@ def run(
     server = importlib.import_module("acceptfirst_collector.server")
     values["grpc_port"] = _usable_grpc_port(grpc_port, host, port, server)
     settings = settings_from(values)
+    duties = importlib.import_module("acceptfirst_cli.jobs.duties")
     extension = importlib.import_module("acceptfirst_cli.jobs.routes").Extension(
-        importlib.import_module("acceptfirst_cli.jobs.duties").DutySettings(automatic, canary_share, mail)
-        if jobs
-        else None
+        duties.DutySettings(automatic, canary_share, mail) if jobs else None, configuration=file_of(context).path
     )
     _serve(server, settings, extension, lambda: _reread(context, settings.grpc_port))
 

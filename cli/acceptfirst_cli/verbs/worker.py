@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from acceptfirst_cli.configuration import file_of
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.jobs.mail import (
     MailFromOption,
@@ -24,6 +25,7 @@ LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def run(
+    context: typer.Context,
     *,
     store: Annotated[
         str, typer.Option(envvar="ACCEPTFIRST_STORE", help="The server: clickhouse://user:password@host:8123.")
@@ -78,7 +80,8 @@ def run(
         jobs = jobs_module.Jobs(host)
         settings = duties.DutySettings(automatic, canary_share, mail)
         alert_job = importlib.import_module("acceptfirst_cli.jobs.alerting")
-        alerts = alert_job.AlertJob(database, alert_job.alert_file_of(alerts_file, data_dir.absolute()))
+        told = alert_job.alert_file_of(alerts_file, data_dir.absolute(), file_of(context).path)
+        alerts = alert_job.AlertJob(database, told)
         timetable = timetables.Timetable(
             database, [*duties.duties_of(jobs, host, settings), alert_job.alert_duty(alerts)]
         )

@@ -70,9 +70,10 @@ class Telemetry(NextMoment):
 
     def finished(self, connection: Connection) -> None:
         """See ``Observers``."""
-        self._closed.discard(connection)
-        self.look_after(connection)
         self.looked_after(connection)
+        if connection.was_attended:
+            self._closed.discard(connection)
+        self._tell_transitions(connection)
         if connection.metered:
             _told(self._meter.finished, connection)
 
@@ -118,7 +119,11 @@ class Telemetry(NextMoment):
                 self.open_connections.add(connection)
             if connection.state is State.CLOSED:
                 self._closed.add(connection)
-        told_before = connection.attended()
+        self._tell_transitions(connection)
+
+    def _tell_transitions(self, connection: Connection) -> None:
+        if connection.metered or not connection.finished:  # else nothing is left to be seen to, nor to be counted
+            told_before = connection.attended()
         if connection.drawn or connection.trace is not None:
             try:
                 self._tracer.export(connection)

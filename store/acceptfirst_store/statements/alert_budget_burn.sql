@@ -1,5 +1,6 @@
 -- For: alerts AF-01 and AF-02. How many times faster than the objective allows handshakes fail, in two windows at once: the
--- long one says that it matters, the short one that it goes on (Google SRE workbook, chapter 5). A failure: failed, timed
+-- long one says that it matters, the short one that it goes on (Google SRE workbook, chapter 5); with no handshake in the short
+-- one nothing says so. A failure: failed, timed
 -- out, or a message handled before ready. Refused and left are none: a wrong token or a closed tab is not our fault; a surge
 -- of refusals has an alert of its own.
 -- Parameters: at (the instant), environment (empty: any), long_s, short_s (windows in seconds), slo (share that may fail),
@@ -13,8 +14,9 @@ WITH
     minute >= until_minute - toIntervalSecond({short_s:UInt32}) AS is_short
 SELECT
     environment, service, route, '' AS pattern,
-    if(sum(bad) < {events_min:Float64}, 0, ifNull(
-        least(sum(bad) / nullIf(sum(ended), 0), sumIf(bad, is_short) / nullIf(sumIf(ended, is_short), 0)), 0)) / {slo:Float64} AS value,
+    if(sum(bad) < {events_min:Float64}, 0, least(
+        ifNull(sum(bad) / nullIf(sum(ended), 0), 0),
+        ifNull(sumIf(bad, is_short) / nullIf(sumIf(ended, is_short), 0), 0))) / {slo:Float64} AS value,
     sum(n) AS n
 FROM acceptfirst.handshake_rollup_1m FINAL
 WHERE minute >= until_minute - toIntervalSecond({long_s:UInt32}) AND minute <= until_minute

@@ -1,5 +1,6 @@
 -- For: the swim-lanes of the live page: the last handshakes with the states that they went through, the newest first.
--- Parameters: environment (empty: any), since, floor, day_floor, day_ceiling (as in live_summary), limit.
+-- Parameters: environment (empty: any), since, floor, day_floor, day_ceiling (as in live_summary), limit,
+-- racing_only (1: only those with a pattern, whoever saw it).
 -- Columns: connection_id (lower hex), environment, service, route (the first 300 characters), readiness_mode, outcome,
 -- first_seen, last_seen, first_message_ns (since connect was delivered; 0 = never), close_code, patterns (the process's and
 -- the classifier's), states, triggers, durations_ms (one entry a transition, in order: the state that was left, what ended
@@ -17,6 +18,14 @@ WITH latest AS
                     AND connection_id < toFixedString(unhex({day_ceiling:String}), 16)))
     )
     WHERE first_seen >= {since:DateTime64(6, 'UTC')} AND ({environment:String} = '' OR environment = {environment:String})
+        AND ({racing_only:UInt8} = 0 OR notEmpty(patterns) OR connection_id IN
+        (
+            SELECT connection_id
+            FROM acceptfirst.race_condition_patterns FINAL
+            WHERE {racing_only:UInt8} = 1 AND (connection_id >= toFixedString(unhex({floor:String}), 16)
+                    OR (connection_id >= toFixedString(unhex({day_floor:String}), 16)
+                        AND connection_id < toFixedString(unhex({day_ceiling:String}), 16)))
+        ))
     ORDER BY first_seen DESC, connection_id DESC
     LIMIT {limit:UInt32}
 )

@@ -14,6 +14,7 @@ import aiosmtplib
 import httpx
 
 from acceptfirst_analysis.alerts.notify.addresses import AddressGuard, AddressRefusedError, GuardedTransport
+from acceptfirst_analysis.alerts.notify.certificates import disbelief
 from acceptfirst_analysis.alerts.notify.messages import (
     alertmanager_alerts,
     mail_message,
@@ -74,7 +75,8 @@ async def _sent(delivery: Delivery, settings: AlertSettings, guard: AddressGuard
     except (AddressRefusedError, DeliveryError, AlertSettingsError) as error:
         return Outcome(delivery, str(error))
     except (OSError, httpx.HTTPError, httpx.InvalidURL, aiosmtplib.SMTPException) as error:
-        return Outcome(delivery, f"{type(error).__name__}: {error}"[:_REASON_LENGTH_MAX])
+        said = disbelief(error) if delivery.receiver.kind == "email" else ""
+        return Outcome(delivery, (said or f"{type(error).__name__}: {error}")[:_REASON_LENGTH_MAX])
     return Outcome(delivery, "")
 
 

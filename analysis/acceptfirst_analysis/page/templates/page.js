@@ -53,8 +53,16 @@
       var next = fresh.content.querySelector("[role=status]");
       if (next && next.textContent === before) { next.replaceWith(said); }
     }
+    var scrolled = box.querySelector("[data-scroll]");
+    var top = scrolled ? scrolled.scrollTop : 0;
+    var inside = focused && focused === scrolled;
     box.replaceChildren(fresh.content);
     box.dataset.digest = part.digest;
+    var scrolls = box.querySelector("[data-scroll]");
+    if (scrolls) {
+      scrolls.scrollTop = top;
+      if (inside) { scrolls.focus({ preventScroll: true }); }
+    }
     if (target) {
       var again = Array.prototype.find.call(box.querySelectorAll("a"), function (a) { return a.getAttribute("href") === target; });
       if (again) { again.focus({ preventScroll: true }); }
