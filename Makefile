@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-statistics bench-clean endurance soak soak-serve dashboards docs site screenshots servers servers-stored pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics bench-clean bench-scale endurance soak soak-serve dashboards docs site screenshots servers servers-stored pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -50,6 +50,9 @@ bench-statistics: $(INSTALLED) ## whether the statistics keep their word, on kno
 bench-clean: $(INSTALLED) ## how often the classifier accuses the innocent, write docs/benchmarks-analysis.md
 	$(BIN)/python benchmarks/bench_clean.py --write docs/benchmarks-analysis.md
 
+bench-scale: $(INSTALLED) ## a hundred million transitions: panels, lists, identities, analysis, write docs/benchmarks-scale.md
+	$(BIN)/python benchmarks/bench_scale.py --write docs/benchmarks-scale.md
+
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
 
@@ -59,6 +62,7 @@ soak-serve: $(INSTALLED) ## an hour of serve under a modest load, then at rest, 
 endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away in every way, count what was lost
 	$(BIN)/python benchmarks/endurance.py --write docs/endurance.md
 	$(BIN)/python benchmarks/endurance_hostile.py --write docs/endurance.md
+	$(BIN)/python benchmarks/endurance_slow.py --write docs/endurance.md
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import collections
 import concurrent.futures
-import dataclasses
 import functools
 import gzip
 import itertools
@@ -231,13 +230,14 @@ def send(url: str, seeds: range) -> tuple[collections.Counter[int], list[int]]:
     return statuses, wrong
 
 
-@dataclasses.dataclass
 class Outcome:
     """What came of it.
 
-    Attributes:
+    Args:
         count: bodies.
         first_seed: of the first of them; the others follow.
+
+    Attributes:
         seconds: how long it took.
         statuses: answers by status.
         wrong: seeds of the bodies that were answered 5xx.
@@ -246,14 +246,15 @@ class Outcome:
         lives: serve had not ended by itself.
     """
 
-    count: int
-    first_seed: int
-    seconds: float = 0.0
-    statuses: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
-    wrong: list[int] = dataclasses.field(default_factory=list)
-    largest_bytes: int = 0
-    good_status: int = 0
-    lives: bool = False
+    def __init__(self, count: int, first_seed: int) -> None:
+        self.count = count
+        self.first_seed = first_seed
+        self.seconds = 0.0
+        self.statuses: collections.Counter[int] = collections.Counter()
+        self.wrong: list[int] = []
+        self.largest_bytes = 0
+        self.good_status = 0
+        self.lives = False
 
     @property
     def is_good(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from acceptfirst.catalogue import Catalogue
+from acceptfirst_analysis.classification import classify as classify_module
+from acceptfirst_analysis.classification.batches import stretches
 from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
@@ -348,3 +351,34 @@ def test_every_fleet_pattern_has_its_statement(catalogue: Catalogue, database: D
     parameters = {"environment": "", "since": "2026-11-16", "until": "2026-11-23", **judged}
     for pattern in catalogue.of_scope("fleet"):
         assert database.statement_rows(f"occurrences_{pattern.name}", parameters) == []
+
+
+def test_patterns_are_found_across_stretches_as_in_one(add: Add, found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store too large to be looked at as a whole is looked at in stretches: what spans a midnight is found, too."""
+    monkeypatch.setattr(classify_module, "stretches", functools.partial(stretches, rows_max=1))
+    midnight = 12 * 3600
+    cut = {
+        add(stop - age, age, **STOPPED)
+        for stop in (midnight + 30, midnight + 26 * 3600)
+        for age in (20, 1800, 3 * 3600)
+    }
+    add(10, 20)
+    add(midnight + 10, 20)
+    assert found() == {"shutdown_with_open_sockets": cut}
+    assert found() == {"shutdown_with_open_sockets": cut}
+
+
+def test_stretches_follow_one_another_and_hold_no_more_than_they_may(window: Window) -> None:
+    """From the window's start to its end, cut at midnights, and one where there is little."""
+    days = [{"day": f"202611{day}", "n": 40} for day in (15, 16, 17, 18, 19, 20, 23)]
+    cut = stretches(days, window, rows_max=100)
+    assert [one.since for one in cut] == [
+        window.since,
+        datetime(2026, 11, 17, tzinfo=UTC),
+        datetime(2026, 11, 19, tzinfo=UTC),
+        datetime(2026, 11, 23, tzinfo=UTC),
+    ][: len(cut)]
+    assert [one.until for one in cut[:-1]] == [one.since for one in cut[1:]]
+    assert cut[-1].until == window.until
+    assert stretches(days, window, rows_max=1000) == [window]
+    assert stretches([], window) == [window]

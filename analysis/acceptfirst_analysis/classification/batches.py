@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from acceptfirst_analysis.window import Window
@@ -86,10 +87,43 @@ def batches(rows: Sequence[Mapping[str, Any]], window: Window, rows_max: int = R
     return [*made, Batch(tuple(waiting))] if waiting else made
 
 
-def _may_hold(day: str, window: Window) -> bool:
+def stretches(rows: Sequence[Mapping[str, Any]], window: Window, rows_max: int = ROWS_MAX) -> list[Window]:
+    """A range cut at midnights into ranges of bounded size, for what looks at many connections at a time.
+
+    Args:
+        rows: of ``DAYS_SQL``.
+        window: connections first seen in it.
+        rows_max: of a stretch; a day that has more is a stretch of its own.
+
+    Returns:
+        Ranges that follow one another from the window's start to its end; one, where it needs no more.
+    """
+    cuts: list[datetime] = []
+    count = 0
+    for row in sorted(rows, key=lambda row: str(row["day"])):
+        start = _start_of(str(row["day"]))
+        if start is None or not _may_hold(str(row["day"]), window):
+            continue
+        if count and count + int(row["n"]) > rows_max and window.since < start < window.until:
+            cuts.append(start)
+            count = 0
+        count += int(row["n"])
+    edges = [window.since, *cuts, window.until]
+    if not cuts:
+        return [window]
+    return [Window(since, until, provisional=True) for since, until in pairwise(edges)]
+
+
+def _start_of(day: str) -> datetime | None:
     try:
-        start = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC)
+        return datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
+        return None
+
+
+def _may_hold(day: str, window: Window) -> bool:
+    start = _start_of(day)
+    if start is None:
         return True  # a partition of another form: better looked at in vain than left out
     return start - _DAY < window.until and start + 2 * _DAY > window.since
 

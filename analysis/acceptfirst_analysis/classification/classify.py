@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -27,6 +27,7 @@ from acceptfirst_analysis.classification.batches import (
     TOUCHED_FROM_SQL,
     WITHIN,
     batches,
+    stretches,
 )
 from acceptfirst_analysis.classification.fleet import (
     SUSPECTS,
@@ -202,8 +203,12 @@ class _Work:
         """Find and write: first what many connections show, since it may explain what one of them shows."""
         database, fleet = self.database, self.catalogue.of_scope("fleet")
         with _scratch(database, f"{_COLUMNS} FROM {TABLE}") as scratch, _scratch(database, SUSPECTS) as suspects:
+            whole = self._fleet_range()
+            parts = stretches(database.rows(DAYS_SQL), whole)
             for pattern in fleet:
-                self._run_fleet(pattern, scratch, suspects)
+                # What compares counts puts no connections together, and needs the whole range.
+                for stretch in [whole] if pattern.name == REGRESSION else parts:
+                    self._run_fleet(pattern, scratch, suspects, stretch)
             only = TOUCHED if self.touched_since is not None else "1"
             kind = f"pattern_type NOT IN ({names_sql([pattern.name for pattern in fleet])}) AND {WITHIN} AND {only}"
             found = classification_sql(self.catalogue, only)
@@ -211,8 +216,8 @@ class _Work:
                 bound = {**self.parameters, **batch.parameters, **self._touched}
                 _reconcile(database, scratch, found, kind, bound)
 
-    def _run_fleet(self, pattern: Pattern, scratch: str, suspects: str) -> None:
-        database, parameters = self.database, {**self.parameters, **self._fleet_range()}
+    def _run_fleet(self, pattern: Pattern, scratch: str, suspects: str, stretch: Window) -> None:
+        database, parameters = self.database, {**self.parameters, **stretch.parameters}
         kind = f"pattern_type = '{pattern.name}'"
         if pattern.name == REGRESSION:  # compares what is counted, not connections
             compared = regressions(database, parameters)
@@ -231,13 +236,13 @@ class _Work:
         """Whether something of this kind was found before."""
         return bool(self.database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {kind}")[0]["n"])  # noqa: S608 - as in fleet
 
-    def _fleet_range(self) -> dict[str, str]:
+    def _fleet_range(self) -> Window:
         """The part of the range in which what was touched may change what many connections show."""
         if self.touched_since is None:
-            return {}
+            return self.window
         [row] = self.database.rows(TOUCHED_FROM_SQL, self._touched)
         began = row["began"].astimezone(UTC) - FLEET_LOOK_BACK
-        return {"since": max(began, self.window.since).isoformat().replace("+00:00", "Z")}
+        return replace(self.window, since=max(began, self.window.since), provisional=True)
 
 
 @contextmanager
