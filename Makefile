@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-statistics endurance soak soak-serve dashboards docs site screenshots servers pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics bench-clean endurance soak soak-serve dashboards docs site screenshots servers servers-stored pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -47,6 +47,9 @@ bench: $(INSTALLED) ## speed, as ratios against named peers in the same run
 bench-statistics: $(INSTALLED) ## whether the statistics keep their word, on known truth (seeded, five minutes)
 	$(BIN)/python benchmarks/bench_statistics.py --write docs/statistics.md
 
+bench-clean: $(INSTALLED) ## how often the classifier accuses the innocent, write docs/benchmarks-analysis.md
+	$(BIN)/python benchmarks/bench_clean.py --write docs/benchmarks-analysis.md
+
 soak: $(INSTALLED) ## ten thousand idle connections for ten minutes, write docs/benchmarks-soak.md
 	$(BIN)/python benchmarks/soak_idle.py --write docs/benchmarks-soak.md
 
@@ -59,6 +62,9 @@ endurance: $(INSTALLED) ## kill the collector at 200 points, take its store away
 
 servers: $(INSTALLED) ## run every server with every framework, write docs/servers.md
 	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix docs/servers.md
+
+servers-stored: $(INSTALLED) ## play every server's faults into a real store and score what it says of them
+	PYTHONPATH=tests/matrix $(BIN)/python -m server_matrix.stored docs/servers-stored.md
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py

@@ -431,6 +431,7 @@ def _store_row(scenario: Scenario, route: str, generator: np.random.Generator) -
         "n_refused": 0,
         "n_timed_out": 0,
         "n_messaged": 10**6,
+        "n_measured": 10**6,
         "n_violations": 2000,
         "n": times.n,
         "handshakes": float(times.n),

@@ -39,6 +39,9 @@ DELAY_ANSWERS: Final = {
     "useless": "No. However long it waits, the outcome is the same.",
     "worsens": "No, waiting makes it worse.",
 }
+RACES: Final = 23
+"""The first patterns of the catalogue, by their numbers; those behind them are no races of one connection."""
+
 FIXED_BY: Final = {
     "gate": "a gate on readiness, which a policy can carry out once the application says when it is ready",
     "code": "the application's code",
@@ -130,9 +133,9 @@ def index_page(catalogue: Catalogue) -> str:
     return page(
         "instrumentation/acceptfirst/catalogue/patterns.toml",
         "# The patterns",
-        f"{len(catalogue)} races: {len(catalogue.of_scope('connection'))} that one connection's "
-        f"[signature](../signature.md) can show, and {len(catalogue.of_scope('fleet'))} that only many connections "
-        f"show, found in the store. {told}.",
+        f"{len(catalogue)} patterns: {RACES} races of a connection's life, and what a start or a deploy does to many. "
+        f"{len(catalogue.of_scope('connection'))} can be shown by one connection's [signature](../signature.md), "
+        f"{len(catalogue.of_scope('fleet'))} only by many connections, found in the store. {told}.",
         table(("#", "pattern", "severity", "what it is", "a delay", "fixed by"), rows),
         "## Patterns of your own",
         "They go into a TOML file of the same form as `instrumentation/acceptfirst/catalogue/patterns.toml`, given to "

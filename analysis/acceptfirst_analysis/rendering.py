@@ -38,6 +38,12 @@ def told(text: object, length_max: int = TEXT_SHOWN_MAX) -> str:
     return f"{shown}… ({len(given):,} characters)" if len(given) > length_max else shown
 
 
+def breakable(text: str) -> Markup:
+    """A path or a name with underscores that a narrow column may break where a reader would."""
+    escaped = str(Markup.escape(text))
+    return Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))  # noqa: S704 - escaped in the line above
+
+
 def _visible(character: str) -> str:
     if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
         return f"⟨U+{ord(character):04X}⟩"
@@ -58,6 +64,7 @@ def templates() -> jinja2.Environment:
     )
     environment.filters |= {
         "told": told,
+        "breakable": breakable,
         "ms": milliseconds,
         "per_cent": per_cent,
         "count": count,

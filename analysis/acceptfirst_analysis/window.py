@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 WEEK: Final = timedelta(days=7)
 
 _ISO_WEEK = re.compile(r"(\d{4})-W(\d{2})")
@@ -111,14 +112,23 @@ def parse_instant(text: str, *, now: datetime) -> datetime:
     stripped = text.strip()
     if age := _AGE.fullmatch(stripped):
         try:
-            return now - timedelta(seconds=int(age[1]) * _AGE_SECONDS[age[2]])
+            return _in_reach(now - timedelta(seconds=int(age[1]) * _AGE_SECONDS[age[2]]), text)
         except OverflowError as error:
             raise WindowError(f"expected an age that the calendar can hold, but got {text!r}") from error
     try:
         instant = datetime.fromisoformat(stripped)
     except ValueError as error:
         raise WindowError(f"expected an ISO 8601 time or an age such as 24h or 7d, but got {text!r}") from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    try:
+        return _in_reach(instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC), text)
+    except OverflowError as error:
+        raise WindowError(f"expected an instant that the calendar can hold, but got {text!r}") from error
+
+
+def _in_reach(instant: datetime, text: str) -> datetime:
+    if not BEGINNING <= instant <= END:
+        raise WindowError(f"expected an instant from {BEGINNING:%Y} to {END:%Y}, but got {text!r}")
+    return instant
 
 
 def _starts_week(instant: datetime) -> bool:

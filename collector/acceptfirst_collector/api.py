@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Body, Query
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from acceptfirst.environment import normalise_environment
 from acceptfirst_collector.errors_http import SCHEMA_VERSION
 from acceptfirst_collector.otlp.refusal import RefusedError
 from acceptfirst_collector.paging import page_of
@@ -18,6 +19,8 @@ from acceptfirst_store.results import StatementResult, to_json
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
+BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+END = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 _AGE = re.compile(r"(\d{1,12})([smhdw])")
 _AGE_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _CONNECTION_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -36,20 +39,42 @@ def _from_age(value: Any) -> Any:
         raise ValueError("expected an age that the calendar can hold") from error
 
 
-Instant = Annotated[dt.datetime, BeforeValidator(_from_age)]
+def _in_reach(instant: dt.datetime) -> dt.datetime:
+    """Refuse what no handshake can be stored under, and not every statement can be asked."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)
+    if not BEGINNING <= aware <= END:
+        raise ValueError(f"expected a time from {BEGINNING:%Y} to {END:%Y}, but got {instant.isoformat()}")
+    return aware
+
+
+def _full_name(environment: str) -> str:
+    return normalise_environment(environment) if environment else ""
+
+
+Instant = Annotated[dt.datetime, BeforeValidator(_from_age), AfterValidator(_in_reach)]
+Environment = Annotated[str, AfterValidator(_full_name)]
 
 
 class Filters(BaseModel):
     """What most reads can be narrowed by; `until` is excluded.
 
-    Times are ISO 8601, UTC if no zone is given, or ages: `90s`, `30m`, `24h`, `7d`, `2w`.
+    Times are ISO 8601, UTC if no zone is given, or ages: `90s`, `30m`, `24h`, `7d`, `2w`. An environment is testing,
+    development, staging, production, or an alias of one (prod, stage, test, ci, dev) in any case.
     """
 
-    environment: str = Field("", max_length=256)
+    environment: Environment = Field("", max_length=256)
     service: str = Field("", max_length=256)
     route: str = Field("", max_length=256)
-    since: Instant = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    until: Instant = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+    since: Instant = BEGINNING
+    until: Instant = END
+
+    @model_validator(mode="after")
+    def _require_a_range(self) -> Self:
+        if self.since >= self.until:
+            raise ValueError(
+                f"expected since to lie before until, but got {self.since.isoformat()} and {self.until.isoformat()}"
+            )
+        return self
 
     def parameters(self) -> dict[str, Any]:
         """Return them as the named statements take them."""
@@ -131,5 +156,4 @@ def _json_rows(result: StatementResult) -> list[dict[str, Any]]:
 
 def _in_utc(instant: dt.datetime) -> str:
     """Write a time as the store reads a bound DateTime64."""
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)
-    return aware.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return instant.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -20,7 +20,7 @@ from acceptfirst_collector.metering import Metering
 from acceptfirst_collector.openapi import add_openapi
 from acceptfirst_collector.policy.routes import policy_routes
 from acceptfirst_collector.probes import probe_routes
-from acceptfirst_collector.receive import TraceReceiver
+from acceptfirst_collector.receive import TraceReceiver, TraceShortcut
 from acceptfirst_collector.relay import PATHS as RELAYED_PATHS
 from acceptfirst_collector.relay import relay_endpoint
 from acceptfirst_collector.services import Services
@@ -57,9 +57,10 @@ def create_app(services: Services, extend: Extend | None = None, grpc_receiver: 
         services.close()
 
     app = FastAPI(title="AcceptFirst", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    receiver = TraceReceiver(services)
+    app.add_middleware(TraceShortcut, receiver=receiver)
     _add_guards(app, services)
     install_error_handlers(app)
-    receiver = TraceReceiver(services)
     app.add_route("/v1/traces", _as_endpoint(receiver), methods=["POST"])
     for path in RELAYED_PATHS:
         app.add_route(path, relay_endpoint(services, path), methods=["POST"])

@@ -11,9 +11,10 @@ import logging
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from acceptfirst_collector.access.pace import SlowBodyError, paced
-from acceptfirst_collector.intake import Intake, later
+from acceptfirst_collector.intake import TRACES_PATH, Intake, later
 from acceptfirst_collector.otlp.door import admit, admit_json
 from acceptfirst_collector.otlp.inflate import read_body
 from acceptfirst_collector.otlp.refusal import JSON, PROTOBUF, RefusedError, refusal_body
@@ -59,6 +60,27 @@ class TraceReceiver:
         with self._hold.lease() as lease:
             body = await read_body(paced(request.stream()), encoding, limit, lease)
             await self._intake.take(body, _ADMIT[media], media)
+
+
+class TraceShortcut:
+    """ASGI middleware, the innermost: leads trace requests past the framework's routing and its layers.
+
+    Args:
+        app: gets everything else, and other methods on the same path.
+        receiver: answers whatever happens, so nothing of the framework's is missing round it.
+    """
+
+    def __init__(self, app: ASGIApp, receiver: TraceReceiver) -> None:
+        self._app = app
+        self._receiver = receiver
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass the request on."""
+        if scope["type"] == "http" and scope["path"] == TRACES_PATH and scope["method"] == "POST":
+            response = await self._receiver.receive(Request(scope, receive))
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def media_type(headers: Headers) -> str:

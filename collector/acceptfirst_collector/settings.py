@@ -12,8 +12,8 @@ from acceptfirst_collector.otlp.resends import WINDOW_SECONDS
 from acceptfirst_store.address import StoreAddress
 
 REQUEST_BYTES_MAX = 64 << 20
-#: 32,000-span blocks cost the store half the CPU a span of 8,000-span ones.
-BATCH_BYTES_MAX = 16 << 20
+#: About 50,000 spans: an insert costs the store 50 ms of CPU before the first one.
+BATCH_BYTES_MAX = 32 << 20
 #: What came in can be asked for within a second: half of it is for the insert.
 LINGER_SECONDS = 0.5
 DRAIN_SECONDS_MAX = 6.0

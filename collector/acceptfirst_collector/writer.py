@@ -17,6 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import google_crc32c
+
 from acceptfirst_collector.log.checkpoint import sync_folder
 from acceptfirst_collector.log.layout import Record
 from acceptfirst_collector.log.request_log import RequestLog
@@ -143,7 +145,7 @@ class StoreWriter:
     def _insert(self, records: list[Record]) -> StoreError | OSError | None:
         body = b"".join(record.payload for record in records)
         first, last = records[0].sequence, records[-1].sequence
-        digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+        digest = _digest(records)
         try:
             self._log.intend(first, last)
             begun = time.monotonic()
@@ -212,6 +214,12 @@ class StoreWriter:
                 self._stopping.wait(BACKOFF_SECONDS_MAX)
             else:
                 return
+
+
+def _digest(records: list[Record]) -> str:
+    """Identify what is inserted: which bodies came, and what is stored of each; reading them has checked the bytes."""
+    parts = (record.digest + google_crc32c.value(record.payload).to_bytes(4, "little") for record in records)
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
 
 def _write_aside(path: pathlib.Path, payload: bytes) -> None:

@@ -10,7 +10,7 @@ ENVIRONMENTS: Final = ("testing", "development", "staging", "production")
 DEFAULT_ENVIRONMENT: Final = "development"
 ENVIRONMENT_VARIABLE: Final = "ACCEPTFIRST_ENVIRONMENT"
 
-_ALIASES: Final = {
+ALIASES: Final = {
     "prod": "production",
     "live": "production",
     "stage": "staging",
@@ -35,10 +35,10 @@ def normalise_environment(name: str) -> str:
         UnknownEnvironmentError: when it is neither.
     """
     lowered = name.strip().lower()
-    resolved = _ALIASES.get(lowered, lowered)
+    resolved = ALIASES.get(lowered, lowered)
     if resolved not in ENVIRONMENTS:
         raise UnknownEnvironmentError(
-            f"expected one of {', '.join(ENVIRONMENTS)} (or {', '.join(_ALIASES)}), but got {name!r}"
+            f"expected one of {', '.join(ENVIRONMENTS)} (or {', '.join(ALIASES)}), but got {name!r}"
         )
     return resolved
 

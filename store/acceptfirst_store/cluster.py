@@ -35,7 +35,7 @@ _ALTER = re.compile(r"\s*ALTER TABLE acceptfirst\.(\w+)\s+(.*)", re.DOTALL)
 _ENGINE = re.compile(r"(\w*)MergeTree(?:\(([^)]*)\))?(.*)", re.DOTALL)
 _READ = re.compile(r"\bFROM acceptfirst\.(\w+)")
 #: Tables that hold nothing and pass everything on: no replica of them is needed.
-_PASSING = frozenset({"otlp_requests"})
+_PASSING = frozenset({"otlp_requests", "otlp_plain_requests"})
 
 
 def clustered(statement: str, cluster: str) -> list[str]:

@@ -22,7 +22,7 @@ from acceptfirst_store.address import DATABASE, StoreAddress
 from acceptfirst_store.errors import StoreUnreachable
 from acceptfirst_store.lock import StoreLock
 from acceptfirst_store.readers import ReaderPool
-from acceptfirst_store.refusals import as_store_error
+from acceptfirst_store.refusals import as_store_error, connection_trouble
 from acceptfirst_store.requests import REQUEST_TABLE, request_settings
 from acceptfirst_store.results import StatementResult, result_from
 from acceptfirst_store.statements import statement
@@ -244,7 +244,9 @@ def _connect(address: StoreAddress, seconds_max: int, memory_bytes_max: int) -> 
             )
         return _connect_server(address, settings)
     except (DriverError, OSError, RuntimeError) as error:
-        raise StoreUnreachable(f"the store {address} can't be opened: {' '.join(str(error).split())}") from error
+        trouble = connection_trouble(error) if address.path is None else ""
+        why = f"{trouble}; is a ClickHouse server's HTTP port there?" if trouble else " ".join(str(error).split())
+        raise StoreUnreachable(f"the store {address} can't be opened: {why}") from error
 
 
 def _connect_server(address: StoreAddress, settings: Mapping[str, int]) -> Any:

@@ -78,7 +78,7 @@ def as_store_error(error: Exception, what: str) -> StoreError:
 
     Args:
         error: what clickhouse-connect, chDB or the operating system raised.
-        what: what was being done, for the message ("insert into otlp_requests").
+        what: what was being done, for the message ("insert into otlp_plain_requests").
 
     Returns:
         `DataRefused`, `StoreUnreachable` or `StoreRefused`; its text is one line.
@@ -88,8 +88,33 @@ def as_store_error(error: Exception, what: str) -> StoreError:
     if code in DATA_CODES or (code == TOO_MANY_PARTS and TOO_MANY_PARTITIONS_TEXT in text):
         return DataRefused(f"the store refused the data of {what}: {text}", code)
     if code == 0 or code in TRANSIENT_CODES:
-        return StoreUnreachable(f"the store could not {what}: {text}")
+        return StoreUnreachable(f"the store could not {what}: {connection_trouble(error) or text}")
     return StoreRefused(f"the store refused to {what}: {text}", code)
+
+
+def connection_trouble(error: BaseException) -> str:
+    """What the operating system said where a connection failed: ``connection refused``, not the driver's whole story.
+
+    Args:
+        error: what the driver raised; the reasons are chained to it, and some are told only in ``reason``.
+
+    Returns:
+        A few words; empty where no connection failed.
+    """
+    said = ""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop()
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, OSError) and each.strerror:
+            said = each.strerror
+        elif isinstance(each, TimeoutError):
+            said = "timed out"
+        waiting += [each.__cause__, each.__context__, getattr(each, "reason", None)]
+    return said[:1].lower() + said[1:] if said else ""
 
 
 def error_code(error: BaseException) -> int:

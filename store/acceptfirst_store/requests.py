@@ -6,7 +6,7 @@ import functools
 import pathlib
 from typing import Any
 
-REQUEST_TABLE = "otlp_requests"
+REQUEST_TABLE = "otlp_plain_requests"
 MESSAGE = "TraceRequest"
 #: Indexes of attributes in otel_traces, which cost a tenth of an insert; a shape without them ignores the names.
 INDEXES_OF_MERGES = "idx_res_attr_key,idx_res_attr_value,idx_span_attr_key,idx_span_attr_value"

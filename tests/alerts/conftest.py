@@ -34,6 +34,7 @@ TABLES = (
     "handshake_rollup_1m",
     "job_progress",
     "alert_states",
+    "alert_silences",
     "tuning_recommendations",
     "race_condition_patterns",
 )

@@ -155,6 +155,7 @@ def stratum() -> Callable[..., Stratum]:
             "n_violations": times.exceedances_certain(25.0),
             "n_timed_out": 0,
             "n_messaged": times.n,
+            "n_measured": times.n,
             "accept_ms_max": 2.0,
         }
         return Stratum(**{**values, **own}, times=times)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acceptfirst.catalogue import Catalogue, Evidence, load_catalogue
-from acceptfirst.signature import ALPHABET
+from acceptfirst.catalogue import Catalogue, Evidence, Match, load_catalogue
+from acceptfirst.signature import ALPHABET, LENGTH_MAX, Signature
 from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.classification.unclassified import UNCLASSIFIED
 from acceptfirst_analysis.window import Window
@@ -47,9 +47,31 @@ LABELLED: list[tuple[str, dict[str, Any], set[str]]] = [
 
 UNKNOWN = {"dwell_ms": None, "idle_ms": None, "unread_ms": None, "close_code": 0, "messages_early": 0, "error_kind": ""}
 LETTERS = st.sampled_from([*ALPHABET, "!R", "!S", "!A", "!X"])
+EXPRESSIONS = sorted({match.signature for pattern in load_catalogue() for match in pattern.matches})
+
+
+def recorded(events: list[str]) -> str:
+    """What the library's own recorder makes of events: messages collapsed, the middle of a long one left out."""
+    signature = Signature()
+    for event in events:
+        if event.startswith("!"):
+            signature.add_guard(event[1])
+        else:
+            signature.add(event)
+    return str(signature)
+
+
+SIGNATURES = st.one_of(
+    st.lists(LETTERS, min_size=1, max_size=10).map(lambda parts: "C" + "".join(parts)),  # what no recorder would write
+    st.lists(LETTERS, min_size=1, max_size=30).map(recorded),
+    st.lists(LETTERS, min_size=65, max_size=120).map(recorded),
+    st.sampled_from(EXPRESSIONS).flatmap(
+        lambda expression: st.from_regex(expression, alphabet="".join(ALPHABET) + "!~").map(lambda text: text[:64])
+    ),
+)
 EVIDENCE = st.builds(
     Evidence,
-    signature=st.lists(LETTERS, min_size=1, max_size=10).map(lambda parts: "C" + "".join(parts)),
+    signature=SIGNATURES,
     accept_ms=st.sampled_from([None, 0.0, 249.0, 250.0, 900.0]),
     dwell_ms=st.sampled_from([None, 0.0, 50.0, 51.0, 1000.0]),
     idle_ms=st.sampled_from([None, 35_000.0, 40_000.0, 45_000.5]),
@@ -94,12 +116,49 @@ def found_in_process(catalogue: Catalogue, evidence: Evidence) -> set[str]:
     return {pattern.name for pattern in catalogue.match(evidence)}
 
 
+OWN_PATTERNS = """
+schema_version = 1
+[[pattern]]
+name = "twice_ready"
+severity = "warning"
+title = "Said ready twice"
+cause = "Two tasks say so."
+remedy = "Let one of them."
+delay_helps = "useless"
+fixed_by = "code"
+supersedes = ["early_message_before_ready"]
+[[pattern.match]]
+signature = "G[A-Za-z!~]*G"
+
+[[pattern]]
+name = "long_and_quiet"
+severity = "warning"
+title = "Long, and nobody said anything"
+cause = "Nobody knows."
+remedy = "Ask."
+delay_helps = "useless"
+fixed_by = "client"
+[[pattern.match]]
+signature = "^C(PP|G){1,3}|~"
+conditions = [{ field = "dwell_ms", minimum = 51, when_unknown = true }]
+"""
+
+
+@pytest.fixture
+def with_own(tmp_path: Path) -> Catalogue:
+    """The shipped patterns and two of a user's."""
+    file = tmp_path / "own.toml"
+    file.write_text(OWN_PATTERNS)
+    return load_catalogue(file)
+
+
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVIDENCE, min_size=60, max_size=120))
 def test_store_agrees_with_process_when_anything_may_have_happened(
-    handshakes: Any, catalogue: Catalogue, window: Window, evidences: list[Evidence]
+    handshakes: Any, with_own: Catalogue, window: Window, evidences: list[Evidence]
 ) -> None:
-    """The same catalogue through Python's re and through ClickHouse's RE2, supersession and unknowns included."""
+    """One catalogue through Python's re and ClickHouse's RE2: supersession, unknowns and a user's patterns included."""
+    catalogue = with_own
     for table in ("handshakes", "race_condition_patterns"):
         handshakes.database.run(f"TRUNCATE TABLE acceptfirst.{table}")
     handshakes.rows.clear()
@@ -114,6 +173,45 @@ def test_store_agrees_with_process_when_anything_may_have_happened(
     found = {key: names - {UNCLASSIFIED} for key, names in found_by_store(handshakes.database).items()}
     named = {key: names for key, names in found.items() if names}
     assert named == {key: names for key, names in expected.items() if names}
+
+
+def satisfied(match: Match) -> dict[str, Any]:
+    """Evidence that meets all conditions of a match."""
+    return {
+        c.field: c.one_of[0] if c.one_of else c.maximum if c.minimum is None else c.minimum for c in match.conditions
+    }
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_store_agrees_with_process_on_each_match_of_each_pattern(
+    handshakes: Any, with_own: Catalogue, window: Window, data: st.DataObject
+) -> None:
+    """Signatures made from its own expression, with what it asks for: no branch of the catalogue is left to chance."""
+    for table in ("handshakes", "race_condition_patterns"):
+        handshakes.database.run(f"TRUNCATE TABLE acceptfirst.{table}")
+    handshakes.rows.clear()
+    matches = [(p.name, match) for p in with_own.of_scope("connection") for match in p.matches]
+    expected = {}
+    for _, match in matches:
+        for _ in range(3):
+            text = data.draw(st.from_regex(match.signature, alphabet="".join(ALPHABET) + "!~"))
+            known = {"messages_early": 0, "error_kind": None, **satisfied(match)}
+            if len(text) <= LENGTH_MAX:  # what is longer is never stored
+                evidence = Evidence(text, **known)
+                expected[write(handshakes, evidence)] = found_in_process(with_own, evidence)
+    handshakes.write()
+    classify(handshakes.database, with_own, window)
+    found = {key: names - {UNCLASSIFIED} for key, names in found_by_store(handshakes.database).items()}
+    assert {key: names for key, names in found.items() if names} == {k: names for k, names in expected.items() if names}
+    superseded = {name for p in with_own for name in p.supersedes}
+    assert {name for name, _ in matches} - superseded <= set().union(*expected.values())
+
+
+def test_recorder_collapses_and_truncates_what_the_generator_makes() -> None:
+    """Else the agreement on such signatures would not have been looked at."""
+    assert recorded(list("CAG" + "RS" * 9 + "D")) == "CAGRSD"
+    assert "~" in recorded(["C", "A", *["P", "O"] * 50])
 
 
 def test_store_names_every_labelled_signature_as_the_process_does(

@@ -43,6 +43,7 @@ COUNTS = {
     Objective.UNSEEN: (0, 300),
     Objective.OPEN: (1, 600),
     Objective.BROKEN: (60, 600),
+    Objective.UNTOLD: (0, 4000),
 }
 
 SAMPLES: dict[DelayOutlook, Any] = {
@@ -63,22 +64,27 @@ AUTO    KEPT    keep                 keep                 keep                 k
 AUTO    UNSEEN  not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 AUTO    OPEN    gate                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 AUTO    BROKEN  gate                 gate                 gate                 gate                 gate
+AUTO    UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 EVENT   KEPT    keep                 keep                 keep                 keep                 keep
 EVENT   UNSEEN  gate                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 EVENT   OPEN    gate                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 EVENT   BROKEN  gate                 gate                 gate                 gate                 gate
+EVENT   UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 POLLED  KEPT    keep                 keep                 keep                 keep                 keep
 POLLED  UNSEEN  poll                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 POLLED  OPEN    poll                 not_enough_evidence  not_enough_evidence  not_enough_evidence  not_enough_evidence
 POLLED  BROKEN  poll                 poll                 poll                 poll                 poll
+POLLED  UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  poll
 WATCHED KEPT    keep                 keep                 keep                 keep                 keep
 WATCHED UNSEEN  gate                 not_enough_evidence  cliff                not_enough_evidence  not_enough_evidence
 WATCHED OPEN    gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 WATCHED BROKEN  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
+WATCHED UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  delay
 DELAYED KEPT    keep                 keep                 keep                 keep                 keep
 DELAYED UNSEEN  gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 DELAYED OPEN    gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 DELAYED BROKEN  gate                 not_enough_evidence  cliff                not_enough_evidence  keep
+DELAYED UNTOLD  gate                 not_enough_evidence  cliff                not_enough_evidence  keep
 """
 
 CELLS = [
@@ -106,7 +112,8 @@ def test_verdict_is_what_its_cell_says(
 ) -> None:
     """A sample made for each cell lies in it, and is told what the cell says."""
     violations, n = COUNTS[objective]
-    found = stratum(SAMPLES[outlook], **MODES[telling], n_violations=violations, n_setting=n)
+    measured = 0 if objective is Objective.UNTOLD else n
+    found = stratum(SAMPLES[outlook], **MODES[telling], n_violations=violations, n_setting=n, n_measured=measured)
     assert cell_of(found) == (telling, objective, outlook)
     assert judged(found).verdict == verdict
 
@@ -206,6 +213,7 @@ def stratum_of(drawn: dict[str, Any]) -> Stratum:
         n_violations=n_violations,
         n_timed_out=min(n_violations, drawn["left"]),
         n_messaged=int(n_setting * drawn["messaged"]),
+        n_measured=n_setting,
         accept_ms_max=2.0,
         times=times,
     )

@@ -264,6 +264,21 @@ def test_auto_counts_no_message_that_had_waited_for_the_first_receive(
     assert (row.verdict, row.violation_rate, row.cost["violations_avoided"]) == ("keep", 0.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("mode", "ready_ms", "verdict"),
+    [("auto", 400.0, "gate"), ("auto", 20.0, "delay"), ("event", 400.0, "gate"), ("event", 20.0, "delay")],
+)
+def test_readiness_times_decide_when_spans_keep_to_the_contract(
+    handshakes: Any, catalogue: Catalogue, window: Window, *, mode: str, ready_ms: float, verdict: str
+) -> None:
+    """Another instrumentation sends none of our measurements, so nothing tells whether a message came too early."""
+    for _ in range(3000):
+        handshakes.add(ready_ms=ready_ms, readiness_mode=mode, messages_received=3)
+    handshakes.write()
+    (row,) = recommend(handshakes.database, catalogue, window)
+    assert (row.verdict, row.n, row.delay_ms) == (verdict, 3000, ready_ms)
+
+
 def test_auto_counts_messages_that_were_handled_before_the_shadow_said_ready(
     handshakes: Any, catalogue: Catalogue, window: Window
 ) -> None:

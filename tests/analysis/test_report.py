@@ -42,7 +42,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 HOSTILE = '/ws/"><script>alert(1)</script>|`*</details>'
 STYLE = Path(acceptfirst_analysis.report.__file__).parent / "templates" / "base.css"
-VOID = {"meta", "br"}
+VOID = {"meta", "wbr", "br"}
 
 
 class Page(html.parser.HTMLParser):

@@ -234,7 +234,7 @@ def test_settings_refuse_what_is_no_objective(wrong: dict[str, float]) -> None:
 def test_stratum_takes_its_setting_from_the_latest_handshakes() -> None:
     """Two settings of one route: one sample, the later one's mode; text for 64-bit integers is read too."""
     common = {"environment": "production", "service": "chat", "route": "/ws", "delay_applied_ms": 25.0}
-    counts = {"handshakes": 2.0, "n_refused": 0, "n_violations": 0, "n_timed_out": 0, "n_messaged": 2}
+    counts = {"handshakes": 2.0, "n_refused": 0, "n_violations": 0, "n_timed_out": 0, "n_messaged": 2, "n_measured": 2}
     sample = {"ready_us": ["1000", 2500], "ready_count": [1, "2"], "waited_us": [], "waited_count": []}
     row = {**common, **counts, **sample, "accept_ms_max": 3.0, "n": 3, "policy_version": "one"}
     early = {**row, "readiness_mode": "event", "gate": "observe", "last_seen": "2026-11-16 00:00:00"}

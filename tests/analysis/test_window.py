@@ -73,7 +73,9 @@ def test_instant_is_read_as_age_or_as_iso(text: str, instant: datetime) -> None:
     assert parse_instant(text, now=NOW) == instant
 
 
-@pytest.mark.parametrize("text", ["yesterday", "24", "", "h", "99999999999999999999w"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "24", "", "h", "99999999999999999999w", "0001-01-01", "9999-12-31", "99999w"]
+)
 def test_instant_is_refused_when_it_is_neither(text: str) -> None:
     """One clear sentence."""
     with pytest.raises(WindowError, match="expected an"):

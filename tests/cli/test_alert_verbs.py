@@ -207,6 +207,37 @@ def test_list_of_alerts_is_narrowed_by_its_filters(serve_url: str) -> None:
     assert len(ask("GET", f"{serve_url}/api/v1/alerts", params=today).json()["alerts"]) == 1
 
 
+def test_silence_is_set_seen_and_lifted_through_serve(acceptfirst: Callable[..., Any], serve_url: str) -> None:
+    """By the commands; the API and the alert itself say so meanwhile."""
+    evaluated(serve_url)
+    made = json.loads(
+        acceptfirst(
+            *("alerts", "silence", "--rule", "AF-07", "--for", "2h", "--reason", "moving house"),
+            *("--by", "alice", "--url", serve_url, "--json"),
+        ).out
+    )["silence"]
+    assert (made["active"], made["by"], made["reason"]) == (True, "alice", "moving house")
+    [alert] = ask("GET", f"{serve_url}/api/v1/alerts", params={"state": "active"}).json()["alerts"]
+    assert alert["silenced"].startswith("moving house (alice, until ")
+    assert made["id"] in acceptfirst("alerts", "silences", "--url", serve_url).out
+    lifted = acceptfirst("alerts", "lift", made["id"], "--by", "bob", "--reason", "moved", "--url", serve_url)
+    assert (lifted.code, "rule=AF-07" in lifted.out, "bob moved" in lifted.out) == (0, True, True)
+    assert ask("GET", f"{serve_url}/api/v1/silences").json()["silences"] == []
+    [ended] = ask("GET", f"{serve_url}/api/v1/silences", params={"all": True}).json()["silences"]
+    assert (ended["lifted_by"], ended["lift_reason"], ended["active"]) == ("bob", "moved", False)
+
+
+def test_silence_is_set_in_a_store_directly(acceptfirst: Callable[..., Any], store: str) -> None:
+    """And listed from it; a mistake is a usage error with one line."""
+    place = ("--store", store)
+    assert acceptfirst("alerts", "silence", "--route", "/x", "--for", "5m", "--reason", "r", *place).code == 0
+    listed = acceptfirst("alerts", "silences", *place)
+    assert (listed.code, "route=/x" in listed.out) == (0, True)
+    refused = acceptfirst("alerts", "silence", "--for", "5m", "--reason", "r", *place)
+    assert (refused.code, refused.err.count("\n")) == (ExitCode.USAGE, 1)
+    assert "it would silence every alert" in refused.err
+
+
 @pytest.mark.parametrize(
     "request_",
     [
@@ -218,6 +249,10 @@ def test_list_of_alerts_is_narrowed_by_its_filters(serve_url: str) -> None:
         ("POST", "jobs/alerts", {"check": True, "since": "soon"}),
         ("POST", "jobs/alerts", {"check": True, "environment": "moon"}),
         ("POST", "jobs/alerts", {"colour": "red"}),
+        ("POST", "silences", {"for": "2h", "reason": "r", "by": "a"}),
+        ("POST", "silences", {"rule": "AF-03", "for": "2h", "by": "a"}),
+        ("POST", "silences/0123456789ab/lift", {"by": "a"}),
+        ("GET", "silences?all=maybe", None),
     ],
     ids=str,
 )

@@ -250,7 +250,7 @@ def test_classify_is_a_usage_error_when_a_pattern_is_no_regular_expression(
 def test_classify_says_that_nothing_is_there_when_the_store_is_empty(acceptfirst: Run, tmp_path: Path) -> None:
     """No handshakes is an answer, not a failure."""
     dsn = f"chdb://{tmp_path}/db"
-    acceptfirst("simulate", "--connections", "0", "--episodes", "0", "--store", dsn)
+    acceptfirst("simulate", "--connections", "0", "--store", dsn)
     ended = acceptfirst("classify", "--store", dsn, "--json")
     assert ended.code == 0
     assert json.loads(ended.out) == {

@@ -60,5 +60,12 @@ def test_folder_that_can_not_be_used_is_no_traceback(
     (tmp_path / "file").write_text("")
     option = ("--output", str(tmp_path / "file")) if verb == "export" else (str(tmp_path / "file"),)
     ended = acceptfirst("dashboards", verb, *option)
-    assert ended.code in {ExitCode.FAILURE, ExitCode.FINDINGS}
+    assert ended.code == (ExitCode.FAILURE if verb == "export" else ExitCode.USAGE)
     assert "Traceback" not in ended.err
+
+
+def test_check_says_when_the_folder_is_not_there(acceptfirst: Callable[..., Any], tmp_path: Path) -> None:
+    """Nothing differs in a folder that nobody made; and how it is made."""
+    ended = acceptfirst("dashboards", "check", str(tmp_path / "no where"))
+    assert (ended.code, ended.out) == (ExitCode.USAGE, "")
+    assert f"acceptfirst dashboards export --output '{tmp_path}/no where'" in ended.err

@@ -114,3 +114,10 @@ def test_simulate_says_why_it_can_not_replay(
     ended = acceptfirst("simulate", "--policy", "tried.toml", "--store", store, *options)
     assert (ended.code, ended.err.count("\n")) == (expected[0], 1)
     assert expected[1] in ended.err
+
+
+def test_simulate_makes_nothing_of_no_connections(acceptfirst: Run, tmp_path: Path) -> None:
+    """Not even what only many connections show: the tables are there, and empty."""
+    ended = acceptfirst("simulate", "--connections", "0", "--store", f"chdb://{tmp_path}/db", "--json")
+    document = json.loads(ended.out)
+    assert (ended.code, document["connections"], document["stored"]) == (0, 0, 0)

@@ -13,23 +13,32 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from acceptfirst_collector.otlp.door import admit, canonical
 from acceptfirst_collector.otlp.inflate import Inflater
-from acceptfirst_collector.otlp.nesting import nests_too_deep
+from acceptfirst_collector.otlp.lists import has_lists, parse_request
 from acceptfirst_collector.otlp.refusal import RefusedError
 from acceptfirst_collector.otlp.resends import ResendWindow
 
-SHALLOW: list[Any] = ["x", 1, 1.5, True, None, [], {}, [1, "a", None], {"a": 1, "b": "c"}]
-DEEP: list[Any] = [[[1]], [{}], {"a": []}, {"a": {"b": {"c": 1}}}, [1, [2, [3, [4]]]]]
+PLAIN: list[Any] = ["x", "", 1, 1.5, True, None, b"\xff"]
+LISTS: list[Any] = [
+    [],
+    {},
+    [1, "a", None],
+    {"a": 1.5, "b": "c"},
+    [[1]],
+    [{}],
+    {"a": {"b": {"c": True}}},
+    [1, [2, [3, [4]]]],
+]
 
 
-def _value(payload: bytes) -> Any:
-    [attribute] = ExportTraceServiceRequest.FromString(payload).resource_spans[0].scope_spans[0].spans[0].attributes
-    return attribute.value
+def _span(payload: bytes) -> Any:
+    return ExportTraceServiceRequest.FromString(payload).resource_spans[0].scope_spans[0].spans[0]
 
 
-@pytest.mark.parametrize("value", SHALLOW, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=repr)
 def test_door_leaves_a_request_as_it_came_when_the_store_can_read_it(
     make_request: Callable[..., bytes], value: Any
 ) -> None:
@@ -38,12 +47,44 @@ def test_door_leaves_a_request_as_it_came_when_the_store_can_read_it(
     assert admit(body).payload == body
 
 
-@pytest.mark.parametrize("value", DEEP, ids=repr)
-def test_door_rewrites_a_value_as_json_when_it_nests_too_deep(make_request: Callable[..., bytes], value: Any) -> None:
-    """The text is what the official exporter would have stored."""
-    payload = admit(make_request("a", attributes={"k": value})).payload
-    assert json.loads(_value(payload).string_value) == value
-    assert not nests_too_deep(payload)
+@pytest.mark.parametrize("value", LISTS, ids=repr)
+def test_door_rewrites_an_array_or_a_map_as_json(make_request: Callable[..., bytes], value: Any) -> None:
+    """The text is what the official exporter would have stored; what stands beside it is left alone."""
+    payload = admit(make_request("a", attributes={"before": "x", "k": value, "after": 2})).payload
+    before, rewritten, after = _span(payload).attributes
+    assert json.loads(rewritten.value.string_value) == value
+    assert (before.value.string_value, after.value.int_value) == ("x", 2)
+    assert not has_lists(parse_request(payload))
+
+
+def test_door_spells_numbers_and_bytes_in_a_list_as_the_exporter_does(make_request: Callable[..., bytes]) -> None:
+    """A whole float has no fraction, bytes are base64, a float that is no number is its name."""
+    body = make_request("a", attributes={"k": [25.0, 0.5, 1e21, b"\x00\xff", float("nan"), 'a"/b<']})
+    [attribute] = _span(admit(body).payload).attributes
+    assert attribute.value.string_value == '[25,0.5,1e+21,"AP8=","nan","a\\"/b<"]'
+
+
+def test_door_rewrites_lists_wherever_attributes_are() -> None:
+    """Resource, scope, span, event and link: each may be the only one that has one."""
+    listed = KeyValue(key="k", value=AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=1)])))
+    for place in range(5):
+        request = ExportTraceServiceRequest()
+        resource_spans = request.resource_spans.add()
+        scope_spans = resource_spans.scope_spans.add()
+        span = scope_spans.spans.add(name="a")
+        holders = (resource_spans.resource, scope_spans.scope, span, span.events.add(), span.links.add())
+        holders[place].attributes.append(listed)
+        payload = admit(request.SerializeToString()).payload
+        assert not has_lists(parse_request(payload))
+        assert b"[1]" in payload
+
+
+def test_door_refuses_a_list_that_is_none(make_request: Callable[..., bytes]) -> None:
+    """What is in a list is parsed, too."""
+    body = make_request("a", attributes={"k": ["x"]})
+    assert body.count(b"\x0a\x03\x0a\x01x") == 1
+    with pytest.raises(RefusedError, match="can't be parsed"):
+        admit(body.replace(b"\x0a\x03\x0a\x01x", b"\x0a\x7f\x0a\x01x"))
 
 
 def test_door_gives_the_same_digest_when_the_same_body_comes_again(make_request: Callable[..., bytes]) -> None:

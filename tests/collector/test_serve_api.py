@@ -105,6 +105,11 @@ def test_serve_takes_an_age_for_a_time(serve: Any, since: str, count: int) -> No
         ("cursor=zz", "cursor"),
         ("since=yesterday", "since"),
         ("until=999999999999w", "until"),
+        ("since=0001-01-01", "since: expected a time from 1970"),
+        ("until=9999-12-31T00:00:00Z", "until: expected a time from 1970"),
+        ("since=2026-11-20&until=2026-11-19", "expected since to lie before until"),
+        ("since=2026-11-20&until=2026-11-20", "expected since to lie before until"),
+        ("environment=moon", "expected one of testing, development, staging, production"),
         ("route=" + "x" * 300, "route"),
     ],
 )
@@ -113,6 +118,21 @@ def test_serve_answers_400_when_a_filter_makes_no_sense(serve: Any, query: str, 
     answer = httpx.get(f"{serve.url}/api/v1/handshakes?{query}")
     assert answer.status_code == 400
     assert what in answer.json()["message"]
+
+
+@pytest.mark.parametrize("name", ["stage", "STAGING", "Stage"])
+def test_serve_knows_an_environment_by_its_other_names(serve: Any, name: str) -> None:
+    """Whoever says stage everywhere else says it here, too."""
+    _handshake(serve, _export(serve.url, f"/by-{name}"))
+    answer = httpx.get(f"{serve.url}/api/v1/handshakes", params={"environment": name, "route": f"/by-{name}"})
+    assert [row["environment"] for row in answer.json()["handshakes"]] == ["staging"]
+
+
+@pytest.mark.parametrize("path", ["handshakes", "patterns"])
+def test_serve_refuses_a_range_that_is_empty_wherever_there_is_one(serve: Any, path: str) -> None:
+    """An empty list would look like an answer."""
+    answer = httpx.get(f"{serve.url}/api/v1/{path}?since=2026-11-20&until=2026-11-19")
+    assert (answer.status_code, answer.json()["schema_version"]) == (400, 1)
 
 
 def test_serve_answers_404_when_a_connection_is_unknown(serve: Any) -> None:

@@ -58,5 +58,5 @@ def test_every_dependency_is_named_in_its_decision() -> None:
 def test_readme_counts_the_patterns_as_the_catalogue_does() -> None:
     """And its claim that a delay cures one of them still holds."""
     catalogue = load_catalogue()
-    assert f"the [{len(catalogue)} races](docs/patterns/README.md)" in (ROOT / "README.md").read_text()
+    assert f"the [{len(catalogue)} patterns](docs/patterns/README.md)" in (ROOT / "README.md").read_text()
     assert [pattern.name for pattern in catalogue if pattern.delay_helps == "cures"] == ["reconnect_storm"]

@@ -66,6 +66,11 @@ def test_page_counts_races_as_the_report_does(collector: Any) -> None:
     assert "receive_after_local_close" in json.dumps(found)
 
 
+def test_page_knows_an_environment_by_its_other_names(collector: Any) -> None:
+    """A link written by hand says prod."""
+    assert 'href="/?environment=production&amp;racing=1"' in collector.get("/", params={"environment": "Prod"}).text
+
+
 def test_page_shows_one_environment_when_it_is_asked_for(collector: Any) -> None:
     """The other one's handshakes are not there, nor in its numbers."""
     text = collector.get("/", params={"environment": "staging"}).text

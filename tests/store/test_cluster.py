@@ -67,6 +67,7 @@ def test_views_read_their_own_node_and_write_to_all() -> None:
         assert set(re.findall(r"FROM acceptfirst\.(\w+)", sql)) <= {
             "otel_traces_local",
             "otlp_requests",
+            "otlp_plain_requests",
             "policy_events_local",
         }
         assert not re.search(r"TO acceptfirst\.\w+_local", sql)

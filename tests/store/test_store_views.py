@@ -8,6 +8,12 @@ from typing import Any
 
 import pytest
 
+from acceptfirst.environment import (
+    ALIASES,
+    ENVIRONMENTS,
+    UnknownEnvironmentError,
+    normalise_environment,
+)
 from acceptfirst_store.database import Database
 
 MakeSpan = Callable[..., dict[str, Any]]
@@ -205,3 +211,23 @@ def test_view_keeps_numbers_finite_when_attributes_are_not(
     database.insert_rows("otel_traces", [make_span("websocket.transition", hostile, Duration=2**64 - 1)])
     row = _handshake(database, connection_id)
     assert (row["weight"], row["dwell_ms"], row["unread_ms"], row["attempt"]) == (0.0, None, None, 0)
+
+
+@pytest.mark.parametrize("name", [*ENVIRONMENTS, *ALIASES, "PROD", " Stage ", "Production", "qa", "eu-prod", "Prod2"])
+def test_view_calls_an_environment_what_the_library_calls_it(
+    database: Database, make_span: MakeSpan, connection_id: str, name: str
+) -> None:
+    """The table in SQL and the one in Python agree; a name that is in neither stays as it came."""
+    try:
+        expected = normalise_environment(name)
+    except UnknownEnvironmentError:
+        expected = name
+    spans = _transitions(make_span, STEPS[:2])
+    for span in spans:
+        span["SpanAttributes"]["acceptfirst.environment"] = name
+    database.insert_rows("otel_traces", spans)
+    stored = database.rows(
+        "SELECT DISTINCT environment FROM acceptfirst.handshake_transitions WHERE connection_id = unhex({id:String})",
+        {"id": connection_id},
+    )
+    assert (_handshake(database, connection_id)["environment"], stored) == (expected, [{"environment": expected}])

@@ -37,6 +37,8 @@ from acceptfirst_analysis.classification.fleet import (
     unexplained_sql,
 )
 from acceptfirst_analysis.classification.matching import Compiled, fields_sql, quoted
+from acceptfirst_analysis.classification.regressions import PATTERN as REGRESSION
+from acceptfirst_analysis.classification.regressions import occurrence_parameters, regressions
 from acceptfirst_analysis.classification.timeline import timeline_sql
 from acceptfirst_analysis.classification.unclassified import (
     INNOCENT_SIGNATURE,
@@ -211,14 +213,23 @@ class _Work:
 
     def _run_fleet(self, pattern: Pattern, scratch: str, suspects: str) -> None:
         database, parameters = self.database, {**self.parameters, **self._fleet_range()}
+        kind = f"pattern_type = '{pattern.name}'"
+        if pattern.name == REGRESSION:  # compares what is counted, not connections
+            compared = regressions(database, parameters)
+            if compared or self._written(kind):
+                bound = {**parameters, **occurrence_parameters(compared)}
+                _reconcile(database, scratch, occurrences_sql(pattern, CLASSIFIER_VERSION, TABLE), kind, bound)
+            return
         database.run(f"TRUNCATE TABLE {suspects}")
         database.run(suspects_sql_into(suspects, pattern), parameters)
-        kind = f"pattern_type = '{pattern.name}'"
-        written = f"(SELECT count() FROM {TABLE} WHERE {kind})"  # noqa: S608 - as in fleet
-        if database.rows(f"SELECT count() + {written} AS n FROM {suspects}")[0]["n"]:  # noqa: S608 - as above
+        if database.rows(f"SELECT count() AS n FROM {suspects}")[0]["n"] or self._written(kind):  # noqa: S608 - a name that we made
             found = occurrences_sql(pattern, CLASSIFIER_VERSION, suspects)
             _reconcile(database, scratch, found, kind, parameters)
         # Else nothing can be found, and nothing that was found can be stale.
+
+    def _written(self, kind: str) -> bool:
+        """Whether something of this kind was found before."""
+        return bool(self.database.rows(f"SELECT count() AS n FROM {TABLE} WHERE {kind}")[0]["n"])  # noqa: S608 - as in fleet
 
     def _fleet_range(self) -> dict[str, str]:
         """The part of the range in which what was touched may change what many connections show."""

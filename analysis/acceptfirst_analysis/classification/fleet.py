@@ -16,6 +16,7 @@ from acceptfirst_store.statements import statement
 COLUMNS: Final = (
     *("connection_id", "environment", "service", "route", "user_hash", "first_seen", "last_seen", "connected_at"),
     *("ranked_signature", "close_code", "close_initiator", "messages_received", "messages_sent", "dwell_ms", "idle_ms"),
+    *("service_version", "pending_at", "ready_at", "weight"),
 )
 """What the fleet patterns read of a connection."""
 

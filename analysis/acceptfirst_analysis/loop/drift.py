@@ -9,15 +9,15 @@ and the share of cold starts, which is what breaks an objective while the median
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import groupby
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy.stats import fisher_exact
 
+from acceptfirst_analysis.statistics.deploys import COLD_RATIO, Change, readiness_changes
 from acceptfirst_analysis.statistics.multiple import holm
 from acceptfirst_analysis.tuning.readiness import StratumKey
 from acceptfirst_analysis.tuning.recommend import StatementReader
@@ -33,9 +33,6 @@ LIMIT: Final = 3.5
 REFERENCE_WEEKS_MIN: Final = 4
 REFERENCE_WEEKS_MAX: Final = 26
 HANDSHAKES_MIN: Final = 200
-COLD_RATIO: Final = 5.0
-"""A start is cold where it takes five times as long as the median of the weeks before."""
-
 WEEKLY_SD: Final[Mapping[Series, float]] = {"median": 0.03, "cold_share": 0.005}
 """What weeks may differ by while their own spread is not known yet; weighs as much as four weeks."""
 
@@ -216,8 +213,9 @@ def deploy_changes(weeks: Mapping[StratumKey, Sequence[WeekOfVersion]]) -> list[
     they were.
     """
     pairs = {key: pair for key, found in weeks.items() if (pair := _latest_versions(found)) is not None}
-    adjusted = iter(holm([p for pair in pairs.values() for p in _deploy_p_values(*pair)]))
-    return [_deploy_change(key, *pair, (next(adjusted), next(adjusted))) for key, pair in pairs.items()]
+    changes = {key: readiness_changes(old.histogram, new.histogram) for key, (old, new) in pairs.items()}
+    adjusted = iter(holm([change.p_value for found in changes.values() for change in found]))
+    return [_deploy_change(key, *pair, [(c, next(adjusted)) for c in changes[key]]) for key, pair in pairs.items()]
 
 
 def to_document(found: Sequence[Drift], deploys: Sequence[DeployChange], window: Window) -> dict[str, Any]:
@@ -284,33 +282,17 @@ def _together(weeks: Sequence[WeekOfVersion]) -> WeekOfVersion:
     return WeekOfVersion(first.week, first.service_version, first.first_seen, histogram)
 
 
-def _limits(before: WeekOfVersion) -> Iterator[float]:
-    yield before.histogram.median_ms
-    yield COLD_RATIO * before.histogram.median_ms
-
-
-def _deploy_p_values(before: WeekOfVersion, after: WeekOfVersion) -> list[float]:
-    return [_p_value(before.histogram, after.histogram, limit_ms) for limit_ms in _limits(before)]
-
-
-def _p_value(before: Histogram, after: Histogram, limit_ms: float) -> float:
-    table = np.array([[one.above(limit_ms), one.n - one.above(limit_ms)] for one in (after, before)])
-    return float(fisher_exact(table).pvalue)
-
-
 def _deploy_change(
-    key: StratumKey, before: WeekOfVersion, after: WeekOfVersion, p_values: tuple[float, float]
+    key: StratumKey, before: WeekOfVersion, after: WeekOfVersion, changes: Sequence[tuple[Change, float]]
 ) -> DeployChange:
-    old, new = before.histogram, after.histogram
-    limit_ms = COLD_RATIO * old.median_ms
-    shares = old.above(limit_ms) / old.n, new.above(limit_ms) / new.n
-    ratios = (
-        (new.median_ms / old.median_ms, DEPLOY_RATIO_MIN),
-        ((shares[1] + 1 / new.n) / (shares[0] + 1 / old.n), COLD_RATIO_MIN),
-    )
+    least = {"median": DEPLOY_RATIO_MIN, "cold_share": COLD_RATIO_MIN}
     effects = [
-        "slower" if ratio >= least else "faster" if ratio <= 1 / least else "none"
-        for p, (ratio, least) in zip(p_values, ratios, strict=True)
+        "slower"
+        if change.ratio >= least[change.measure]
+        else "faster"
+        if change.ratio <= 1 / least[change.measure]
+        else "none"
+        for change, p in changes
         if p <= DEPLOY_ALPHA
     ]
     effect: Literal["slower", "faster", "none"] = "none"
@@ -318,18 +300,19 @@ def _deploy_change(
         effect = "slower"
     elif "faster" in effects:
         effect = "faster"
+    (median, _), (cold, _) = changes
     return DeployChange(
         environment=key[0],
         service=key[1],
         route=key[2],
         before=before.service_version,
         after=after.service_version,
-        n_before=old.n,
-        n_after=new.n,
-        median_ms_before=old.median_ms,
-        median_ms_after=new.median_ms,
-        cold_share_before=shares[0],
-        cold_share_after=shares[1],
-        p_value=min(p_values),
+        n_before=before.histogram.n,
+        n_after=after.histogram.n,
+        median_ms_before=median.before,
+        median_ms_after=median.after,
+        cold_share_before=cold.before,
+        cold_share_after=cold.after,
+        p_value=min(p for _, p in changes),
         effect=effect,
     )

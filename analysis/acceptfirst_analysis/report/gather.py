@@ -25,7 +25,7 @@ from acceptfirst_analysis.report.model import (
     Timeline,
 )
 from acceptfirst_analysis.report.phrases import interval, verdict_sentence
-from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, value_document
+from acceptfirst_analysis.report.results import alerts_fired, comparisons_of, silences_on, value_document
 from acceptfirst_analysis.statistics.bounds import Rate, rate
 from acceptfirst_analysis.tuning.readiness import Stratum, StratumKey, strata_of
 from acceptfirst_analysis.tuning.recommend import StatementReader, needs_code, recommend
@@ -103,6 +103,7 @@ def gather(
         recommendations=tuple(recommendations),
         quality=_quality(reader.statement_rows("handshake_quality", parameters)[0], summaries, strata, window),
         alerts=alerts_fired(reader, window, environment),
+        silences=silences_on(reader, window, environment),
         value=value_document(reader, window, environment, settings),
         settings={"slo": settings.slo, "confidence": settings.confidence, "lambda_ms": settings.lambda_ms},
     )
@@ -344,10 +345,15 @@ def _quality(
         ("ended, but without a signature (its last span was lost)", count(int(row["n_without_signature"]))),
         ("begun later than now (a clock is wrong)", count(int(row["n_ahead"]))),
         ("policy versions seen", ", ".join(versions) or "none"),
-        ("first span", min((str(each["first_seen"]) for each in summaries), default="none")),
-        ("last span", max((str(each["last_seen"]) for each in summaries), default="none")),
+        ("first span", _second(min((str(each["first_seen"]) for each in summaries), default=""))),
+        ("last span", _second(max((str(each["last_seen"]) for each in summaries), default=""))),
     )
 
 
 def _key(row: Mapping[str, Any]) -> StratumKey:
     return (str(row["environment"]), str(row["service"]), str(row["route"]))
+
+
+def _second(text: str) -> str:
+    """An instant of the store, without the nanoseconds that nobody reads."""
+    return f"{text[:19]} UTC" if text else "none"

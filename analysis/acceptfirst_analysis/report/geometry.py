@@ -85,6 +85,8 @@ class Histogram:
     base: float
     height: float
     axis_end: float
+    top: float
+    tallest: int
 
 
 def segments(timeline: Timeline) -> tuple[Segment, ...]:
@@ -147,6 +149,8 @@ def histogram(distribution: Distribution) -> Histogram:
         base=base,
         height=base + 26,
         axis_end=axis_end,
+        top=HISTOGRAM_TOP,
+        tallest=tallest,
     )
 
 

@@ -105,6 +105,18 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceShown:
+    """Alerts that nobody was told of for a while; times are ISO 8601, UTC, to the minute."""
+
+    what: str
+    reason: str
+    by: str
+    since: str
+    until: str
+    is_lifted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertCount:
     """How often one alert fired in the range, and for how long on average.
 
@@ -233,6 +245,7 @@ class Report:
         distributions: readiness times.
         recommendations: every row.
         alerts: that fired, the most frequent first.
+        silences: that were on, the latest first.
         value: what the handshakes meant for users, as ``acceptfirst_analysis.value`` documents it.
         quality: label and value.
         settings: what the recommendations aim at.
@@ -251,5 +264,6 @@ class Report:
     recommendations: tuple[Recommendation, ...]
     quality: tuple[tuple[str, str], ...]
     alerts: tuple[AlertCount, ...] = ()
+    silences: tuple[SilenceShown, ...] = ()
     value: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, float] = field(default_factory=dict)

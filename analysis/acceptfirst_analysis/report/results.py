@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
+from acceptfirst_analysis.alerts.silences import LABELS, kept_silences
 from acceptfirst_analysis.loop.verification import Side, Verification, verify
-from acceptfirst_analysis.report.model import AlertCount, Comparison, Effect
+from acceptfirst_analysis.report.model import AlertCount, Comparison, Effect, SilenceShown
 from acceptfirst_analysis.report.phrases import interval
 from acceptfirst_analysis.statistics.bounds import Rate, rate
 from acceptfirst_analysis.tuning.recommend import StatementReader
@@ -95,6 +96,27 @@ def alerts_fired(reader: StatementReader, window: Window, environment: str) -> t
     fired.sort(key=_alert)
     counts = [_count(key, list(rows)) for key, rows in groupby(fired, key=_alert)]
     return tuple(sorted(counts, key=lambda each: -each.fired))
+
+
+def silences_on(reader: StatementReader, window: Window, environment: str) -> tuple[SilenceShown, ...]:
+    """Silences that somebody set and that were on in the range; those of one environment, and those of all."""
+    kept = kept_silences(reader, since=window.since, until=window.until)
+    return tuple(
+        SilenceShown(
+            what=", ".join(value for name in LABELS if (value := getattr(each.silence, name))),
+            reason=each.silence.reason,
+            by=each.by,
+            since=_minute(each.set_at),
+            until=_minute(each.ended_at),
+            is_lifted=each.lifted_at is not None,
+        )
+        for each in kept
+        if environment in ("", each.silence.environment) or not each.silence.environment
+    )
+
+
+def _minute(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _alert(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

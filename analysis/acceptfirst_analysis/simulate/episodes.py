@@ -1,4 +1,4 @@
-"""What only many connections show: a shutdown, a herd that comes back, a proxy that cuts off, a registry that evicts.
+"""What only many connections show: shutdowns, herds that come back, proxies that cut off, cold starts, bad deploys.
 
 Each episode is one incident at one place; it makes its own connections, beside those of the plan.
 """
@@ -6,6 +6,7 @@ Each episode is one incident at one place; it makes its own connections, beside 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -38,7 +39,8 @@ def _chats(
     messages: int = 5,
     user: Int64 | None = None,
     course: Course = CHAT,
-    ready_ms: Float64 | None = None,
+    accept_ms: Float64 | None = None,
+    is_next: bool = False,
 ) -> Group:
     """Connections that became ready, chatted and ended; all that an episode needs but for refused handshakes.
 
@@ -55,13 +57,14 @@ def _chats(
         messages: how many each way.
         user: numbers of the users.
         course: another course of seven events.
-        ready_ms: accept to ready.
+        accept_ms: handed over to accept returned; quick where it is not given.
+        is_next: of the version that episodes deploy.
     """
     n = len(started_ns)
     end = (lives_ms * NS_PER_MS).astype(np.int64)
     last = end - ((lives_ms / 100 if idle_ms is None else idle_ms) * NS_PER_MS).astype(np.int64)
-    accepted = rng.uniform(0.3, 3.0, n)
-    ready = accepted + (rng.uniform(1.0, 8.0, n) if ready_ms is None else ready_ms)
+    accepted = rng.uniform(0.3, 3.0, n) if accept_ms is None else accept_ms
+    ready = accepted + rng.uniform(1.0, 8.0, n)
     first = ready + np.minimum(rng.uniform(1.0, 60.0, n), np.maximum((last / NS_PER_MS - ready) / 2, 0.01))
     ms = [np.full(n, 0.02), accepted, ready, first, first + 0.005, lives_ms, lives_ms + 0.05]
     event_ns = (np.column_stack(ms) * NS_PER_MS).astype(np.int64)
@@ -71,7 +74,7 @@ def _chats(
         started_ns=started_ns,
         event_ns=event_ns,
         tail=_tails(rng, n),
-        version=climate.version_at(started_ns),
+        version=np.full(n, len(climate.plan.versions) - 1) if is_next else climate.version_at(started_ns),
         truth=Truth(
             cause=cause,
             patterns=(cause,) if races else (),
@@ -212,10 +215,98 @@ def eviction(climate: Climate, place: Place, at_ns: int, rng: np.random.Generato
     ]
 
 
+def cold_deploy(climate: Climate, place: Place, at_ns: int, rng: np.random.Generator) -> list[Group]:
+    """A new version takes over before it is warm: sixty clients wait for its cold work, later ones for less of it."""
+    own, started_ns = _alone(climate, place, at_ns, before=NS_PER_S * 60, after=NS_PER_S * 600)
+    before = started_ns - np.arange(1, 31) * NS_PER_S
+    return [
+        _chats(climate, own, rng, before, rng.uniform(500, 9000, 30), cause=COLD, races=False, close_code=1000),
+        *_thaw(climate, own, rng, started_ns, is_next=True),
+    ]
+
+
+def cold_restart(climate: Climate, place: Place, at_ns: int, rng: np.random.Generator) -> list[Group]:
+    """The server stops under eight connections and comes back cold, in the same version."""
+    own, started_ns = _alone(climate, place, at_ns, before=NS_PER_S * 60, after=NS_PER_S * 600)
+    lives_ms = rng.uniform(2000, 30_000, 8)
+    stopped = started_ns - 5 * NS_PER_S + rng.integers(0, 400 * NS_PER_MS, 8) - (lives_ms * NS_PER_MS).astype(np.int64)
+    name = "shutdown_with_open_sockets"
+    return [
+        _chats(climate, own, rng, stopped, lives_ms, cause=name, races=True, close_code=1012),
+        *_thaw(climate, own, rng, started_ns, is_next=False),
+    ]
+
+
+def _thaw(climate: Climate, place: Place, rng: np.random.Generator, at_ns: int, *, is_next: bool) -> list[Group]:
+    """Sixty clients in forty seconds, each slower than the next but within the timeout; five minutes on, the usual."""
+    came_s = np.sort(rng.uniform(0.0, 40.0, 60))
+    accept_ms = place.policy.handshake_timeout_ms * (0.85 - 0.25 * came_s / 40.0) * rng.uniform(0.98, 1.02, 60)
+    cold, warm = (at_ns + (times_s * NS_PER_S).astype(np.int64) for times_s in (came_s, rng.uniform(300.0, 590.0, 90)))
+    lives = [accept_ms + 100 + rng.uniform(500, 5000, 60), rng.uniform(500, 5000, 90)]
+    return [
+        _chats(
+            climate,
+            place,
+            rng,
+            cold,
+            lives[0],
+            cause=COLD,
+            races=True,
+            close_code=1000,
+            accept_ms=accept_ms,
+            is_next=is_next,
+        ),
+        _chats(climate, place, rng, warm, lives[1], cause=COLD, races=False, close_code=1000, is_next=is_next),
+    ]
+
+
+def bad_deploy(climate: Climate, place: Place, at_ns: int, rng: np.random.Generator) -> list[Group]:
+    """A new version takes four times as long to accept, from its first connection on, which stands for all of them."""
+    before_ns, after_ns = 90 * 60 * NS_PER_S, 115 * 60 * NS_PER_S
+    if climate.plan.until_ns - climate.plan.since_ns < before_ns + after_ns:
+        return []  # too short a range to tell it from a bad moment
+    own, started_ns = _alone(climate, place, at_ns, before=before_ns, after=after_ns)
+    old = started_ns - rng.integers(NS_PER_S, before_ns, 260)
+    new = started_ns + np.sort(np.append(rng.integers(NS_PER_S, after_ns - 60 * NS_PER_S, 299), 0))
+    groups = [
+        _chats(climate, own, rng, old, rng.uniform(500, 9000, 260), cause=REGRESSION, races=False, close_code=1000)
+    ]
+    for rows, races in ((slice(0, 1), True), (slice(1, None), False)):
+        came = new[rows]
+        groups.append(
+            _chats(
+                climate,
+                own,
+                rng,
+                came,
+                rng.uniform(500, 9000, len(came)),
+                cause=REGRESSION,
+                races=races,
+                close_code=1000,
+                accept_ms=16.0 * np.exp(0.3 * rng.standard_normal(len(came))),
+                is_next=True,
+            )
+        )
+    return groups
+
+
+def _alone(climate: Climate, place: Place, at_ns: int, *, before: int, after: int) -> tuple[Place, int]:
+    """A service of its own, so that no other handshakes are what is usual there, and a moment with room around it."""
+    plan = climate.plan
+    moment = max(plan.since_ns + before, min(at_ns, plan.until_ns - after))
+    minutes = (at_ns - plan.since_ns) // (60 * NS_PER_S)
+    return replace(place, service=f"{place.service}-{minutes}"), moment
+
+
+COLD: Final = "cold_start_stampede"
+REGRESSION: Final = "regression_after_deploy"
+
 EPISODES: Final[dict[str, Sequence[Episode]]] = {
     "duplicate_connection_eviction": (eviction,),
     "shutdown_with_open_sockets": (shutdown,),
     "reconnect_storm": (reconnect_herd, reconnect_timer),
     "proxy_idle_cutoff": (idle_cutoff,),
+    COLD: (cold_deploy, cold_restart),
+    REGRESSION: (bad_deploy,),
 }
 """By the pattern that they are instances of."""

@@ -19,6 +19,7 @@ CONNECTIONS_MAX: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
 WEEK: Final = timedelta(days=7)
+EPISODE_VERSION: Final = "next"
 
 
 class PlanError(ValueError):
@@ -195,8 +196,8 @@ class Plan:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The first version, then each deploy's."""
-        return (self.version, *(deploy.version for deploy in self.deploys))
+        """The first version, then each deploy's, then the one that episodes deploy at places of their own."""
+        return (self.version, *(deploy.version for deploy in self.deploys), EPISODE_VERSION)
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """Random numbers that depend on the seed and on what they are for, and on nothing that was drawn before."""

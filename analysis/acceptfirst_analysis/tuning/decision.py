@@ -12,6 +12,7 @@ The rules behind the cells:
   that needs no number. A polled check is held on in the same way; nobody may be told to wait for an event that the
   application does not send.
 - Where a delay stands in for the event, the answer is a delay, so long as one within the guardrail is enough.
+- Where nothing tells how messages went, how long readiness took decides alone.
 - That no delay is enough takes hundreds of handshakes to show, which one is takes thousands: so that is asked first.
 """
 
@@ -68,6 +69,9 @@ class Objective(Enum):
 
     BROKEN = auto()
     """It is shown that more did than may."""
+
+    UNTOLD = auto()
+    """The spans don't tell how messages went: they come from another instrumentation."""
 
 
 class DelayOutlook(Enum):
@@ -148,27 +152,33 @@ TABLE: Final[Mapping[tuple[Telling, Objective], Mapping[DelayOutlook, Advice]]] 
     (_T.HELD, _O.UNSEEN): _always(_A.KEEP_HELD),
     (_T.HELD, _O.OPEN): _always(_A.KEEP_HELD),
     (_T.HELD, _O.BROKEN): _always(_A.LEAK),
+    (_T.HELD, _O.UNTOLD): _always(_A.KEEP_HELD),
     #                        HOPELESS  UNKNOWN   CLIFF     ABOVE     ENOUGH
     (_T.AUTO, _O.KEPT): _always(_A.KEEP),
     (_T.AUTO, _O.UNSEEN): _always(_A.COUNT),
     (_T.AUTO, _O.OPEN): _row(_A.GATE, _A.COUNT, _A.COUNT, _A.COUNT, _A.COUNT),
     (_T.AUTO, _O.BROKEN): _row(_A.GATE, _A.HOLD, _A.HOLD, _A.HOLD, _A.HOLD),
+    (_T.AUTO, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
     (_T.EVENT, _O.KEPT): _always(_A.KEEP),
     (_T.EVENT, _O.UNSEEN): _row(_A.GATE, _A.COUNT, _A.COUNT, _A.COUNT, _A.COUNT),
     (_T.EVENT, _O.OPEN): _row(_A.GATE, _A.COUNT, _A.COUNT, _A.COUNT, _A.COUNT),
     (_T.EVENT, _O.BROKEN): _row(_A.GATE, _A.HOLD, _A.HOLD, _A.HOLD, _A.HOLD),
+    (_T.EVENT, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
     (_T.POLLED, _O.KEPT): _always(_A.KEEP),
     (_T.POLLED, _O.UNSEEN): _row(_A.POLL, _A.COUNT, _A.COUNT, _A.COUNT, _A.COUNT),
     (_T.POLLED, _O.OPEN): _row(_A.POLL, _A.COUNT, _A.COUNT, _A.COUNT, _A.COUNT),
     (_T.POLLED, _O.BROKEN): _always(_A.POLL),
+    (_T.POLLED, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.POLL),
     (_T.WATCHED, _O.KEPT): _always(_A.KEEP),
     (_T.WATCHED, _O.UNSEEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.COUNT),
     (_T.WATCHED, _O.OPEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
     (_T.WATCHED, _O.BROKEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
+    (_T.WATCHED, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.DELAY),
     (_T.DELAYED, _O.KEPT): _row(_A.TRIM, _A.KEEP, _A.KEEP, _A.KEEP, _A.TRIM),
     (_T.DELAYED, _O.UNSEEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),
     (_T.DELAYED, _O.OPEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),
     (_T.DELAYED, _O.BROKEN): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),
+    (_T.DELAYED, _O.UNTOLD): _row(_A.GATE, _A.BOUND, _A.CLIFF, _A.BOUND, _A.FIT),
 }
 """What is told: by how readiness is told and whether the objective is kept, then by the outlook of a delay."""
 
@@ -206,6 +216,8 @@ def violations_of(stratum: Stratum, settings: Settings) -> Rate:
 
 def objective_of(stratum: Stratum, settings: Settings) -> Objective:
     """Whether the latest setting keeps the objective."""
+    if not stratum.n_measured and not stratum.n_violations and not stratum.gate_holds:
+        return Objective.UNTOLD
     if violations_of(stratum, settings).high <= settings.slo:
         return Objective.KEPT
     if not stratum.n_violations:

@@ -93,6 +93,8 @@ class Stratum:
         n_violations: of those, in which the application met a client before it was ready.
         n_timed_out: of those, that ran into the handshake timeout.
         n_messaged: of those, in which the client sent anything, so that it could have come too early.
+        n_measured: of those, whose spans carry our library's own measurements, so that a message that came too early
+            would have been seen; 0 where another instrumentation keeps to the contract's attributes alone.
         accept_ms_max: the longest from the server handing a connection over to accept returned.
         times: the sample.
         n_set_aside: handshakes under earlier settings that are shown to differ from the latest, so that they are left
@@ -114,6 +116,7 @@ class Stratum:
     n_violations: int
     n_timed_out: int
     n_messaged: int
+    n_measured: int
     accept_ms_max: float
     times: ReadinessTimes
     n_set_aside: int = 0
@@ -154,6 +157,7 @@ def _stratum(key: StratumKey, settings: list[Mapping[str, Any]]) -> Stratum:
         n_violations=int(latest["n_violations"]) if tells_readiness(latest) else 0,
         n_timed_out=int(latest["n_timed_out"]),
         n_messaged=int(latest["n_messaged"]),
+        n_measured=int(latest["n_measured"]),
         accept_ms_max=max(float(row["accept_ms_max"]) for row in settings),
         times=_times([telling[index] for index in pooled]),
         n_set_aside=sum(sample.n for index, sample in enumerate(samples) if index not in pooled),

@@ -119,8 +119,8 @@ def never_ready(stratum: Stratum) -> str:
     known = f" Those that become ready take {milliseconds(float(ready_ms[-1]))} at most, so" if len(ready_ms) else " So"
     return (
         f"Messages are held until the application says that it is ready, but {stratum.n_timed_out:,} of "
-        f"{stratum.n_setting:,} handshakes ran into the timeout.{known} a longer one would only keep them waiting. Find "
-        "the way through the application that never says it is ready."
+        f"{stratum.n_setting:,} handshakes ran into the timeout.{known} a longer one would only keep them waiting. "
+        "Find the way through the application that never says it is ready."
     )
 
 

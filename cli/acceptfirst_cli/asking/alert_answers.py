@@ -11,7 +11,10 @@ from acceptfirst_analysis.alerts.evaluate import StatementReader
 from acceptfirst_analysis.alerts.memory import episode_from
 from acceptfirst_analysis.alerts.round import SCHEMA_VERSION, alert_json
 from acceptfirst_analysis.alerts.settings import AlertSettings
+from acceptfirst_analysis.alerts.silences import LABELS, kept_silences, with_kept
 from acceptfirst_cli.asking.question import Question
+
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 ANY: Final[Mapping[str, Any]] = {
     "environment": "",
@@ -44,10 +47,36 @@ def alerts_document(reader: StatementReader, filters: Mapping[str, Any], setting
     episodes = [episode_from(row) for row in reader.statement_rows("alerts_page", parameters)]
     last = episodes[-1] if len(episodes) == wanted["limit"] else None
     now = datetime.now(UTC)
+    settings = with_kept(settings, reader, now)
     return {
         "schema_version": SCHEMA_VERSION,
         "alerts": [alert_json(episode, settings, now) for episode in episodes],
         "next_cursor": f"{round(last.active_since.timestamp() * 1000)}-{last.fingerprint}" if last else None,
+    }
+
+
+def silences_document(reader: StatementReader, settings: AlertSettings, *, with_ended: bool) -> dict[str, Any]:
+    """The document of ``GET /api/v1/silences`` and of ``alerts silences --json``.
+
+    Args:
+        reader: of the store.
+        settings: with the silences of the alerts file, which have no id: they are lifted there.
+        with_ended: also those that are over.
+
+    Raises:
+        StoreError: the store can't be read.
+    """
+    now = datetime.now(UTC)
+    kept = kept_silences(reader, since=BEGINNING if with_ended else now)
+    in_file = [
+        {**{name: getattr(each, name) for name in LABELS}, "reason": each.reason, "until": each.until.isoformat()}
+        for each in settings.silences
+        if with_ended or now < each.until
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "silences": [each.to_json(now) for each in kept],
+        "in_file": in_file,
     }
 
 

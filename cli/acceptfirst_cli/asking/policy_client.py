@@ -70,7 +70,7 @@ class PolicyClient:
         return self._change(environment, "rollback", {}, reason)
 
     def _change(self, environment: str, action: str, values: Mapping[str, Any], reason: str) -> dict[str, Any]:
-        body = {**values, "by": _user(), "reason": reason}
+        body = {**values, "by": user_name(), "reason": reason}
         answer: dict[str, Any] = self._checked(self._ask("POST", f"{environment}/{action}", body)).json()
         return answer
 
@@ -94,7 +94,7 @@ class PolicyClient:
         raise CommandError(f"{self._source.url} answered {response.status_code}: {message}", code)
 
 
-def _user() -> str:
+def user_name() -> str:
     """Who changes it, as far as this machine knows: what a history is worth without a directory of people."""
     try:
         return getpass.getuser()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx
 import typer
@@ -140,6 +140,36 @@ class Source:
             importlib.import_module("acceptfirst_store.rollup").refresh_rollup(database)
             checked: dict[str, Any] = _asked(answers.check_document)(database, question, settings)
             return checked
+
+    def silences(self, settings: Any, *, with_ended: bool) -> dict[str, Any]:
+        """The silences, here or there; ``settings`` as in ``alerts``."""
+        if self.url:
+            return self._request("GET", f"silences?all={str(with_ended).lower()}", None, JOB_SECONDS_MAX)
+        answers = importlib.import_module("acceptfirst_cli.asking.alert_answers")
+        with self._database() as database:
+            listed: dict[str, Any] = answers.silences_document(database, settings, with_ended=with_ended)
+            return listed
+
+    def change_silence(self, values: Mapping[str, Any], lifted: str = "") -> dict[str, Any]:
+        """Set a silence, or lift the one with an id; gives it as it is then.
+
+        Raises:
+            CommandError: a usage error: what is asked for can't be done.
+        """
+        if self.url:
+            path = f"silences/{quote(lifted, safe='')}/lift" if lifted else "silences"
+            changed: dict[str, Any] = self._request("POST", path, dict(values), JOB_SECONDS_MAX)["silence"]
+            return changed
+        silences = importlib.import_module("acceptfirst_analysis.alerts.silences")
+        now = datetime.now(UTC)
+        with self._database() as database:
+            try:
+                args = (lifted, values, now) if lifted else (values, now)
+                kept = (silences.lift_silence if lifted else silences.set_silence)(database, *args)
+            except silences.SilenceError as error:
+                raise CommandError(str(error), ExitCode.USAGE) from error
+            document: dict[str, Any] = kept.to_json(now)
+            return document
 
     @contextmanager
     def reader(self) -> Iterator[Any]:

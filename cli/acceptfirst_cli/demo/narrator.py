@@ -1,4 +1,4 @@
-"""Says on stderr what the demo is doing: a moving line on a terminal, plain lines elsewhere."""
+"""Says on stderr what the demo is doing: a moving line on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Narrator:
     """Tells one step after another.
 
     Args:
-        stream: where to; a terminal gets a progress bar.
+        stream: where to; one that is no terminal gets nothing, as from every verb.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -32,7 +32,6 @@ class Narrator:
     def step(self, text: str, total: int | None = None) -> None:
         """The next step began; ``total`` is how many things it consists of, where that is known."""
         if self._progress is None:
-            print(f"[{self.seconds:5.1f} s] {text}", file=self._stream, flush=True)
             return
         self._finish_task()
         self._task = self._progress.add_task(text, total=total)

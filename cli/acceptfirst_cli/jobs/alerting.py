@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from acceptfirst_analysis.alerts.round import run_round
+from acceptfirst_analysis.alerts.round import SCHEMA_VERSION, run_round
 from acceptfirst_analysis.alerts.rules import DIMENSIONS
 from acceptfirst_analysis.alerts.settings import AlertSettings, AlertSettingsError, load_alert_settings
+from acceptfirst_analysis.alerts.silences import KeptSilence, SilenceError, lift_silence, set_silence, with_kept
 from acceptfirst_analysis.page.model import Alert
-from acceptfirst_cli.asking.alert_answers import alerts_document, check_document
+from acceptfirst_cli.asking.alert_answers import alerts_document, check_document, silences_document
 from acceptfirst_cli.asking.alert_rules import with_rules_of
 from acceptfirst_cli.asking.question import Question, QuestionError
 from acceptfirst_cli.configuration import read_file
@@ -129,8 +130,9 @@ class AlertJob:
             raise RefusedError(503, "the alerts are being evaluated; ask again when that is done", BUSY_RETRY_SECONDS)
         try:
             with self._database() as database:
-                settings = self.file.settings
-                return run_round(database, settings, datetime.now(UTC)).to_json(settings)
+                now = datetime.now(UTC)
+                settings = with_kept(self.file.settings, database, now)
+                return run_round(database, settings, now).to_json(settings)
         finally:
             self._running.release()
 
@@ -202,8 +204,16 @@ class AlertPage(Filters):
     cursor: str = Field("", pattern=r"^([0-9]{1,15}-[0-9a-f]{16})?$")
 
 
+class SilencePage(BaseModel):
+    """Which silences."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    all: bool = False
+
+
 def alert_routes(job: AlertJob, database: Database) -> APIRouter:
-    """``GET /api/v1/alerts`` and ``POST /api/v1/jobs/alerts``."""
+    """``GET /api/v1/alerts``, ``/api/v1/silences`` and ``POST /api/v1/jobs/alerts``."""
     router = APIRouter(prefix="/api/v1")
 
     @router.get("/alerts")
@@ -211,6 +221,21 @@ def alert_routes(job: AlertJob, database: Database) -> APIRouter:
         """Alerts, the latest first: those that are on and those that are over."""
         filters = {**page.parameters(), "state": page.state, "limit": page.limit, "cursor": page.cursor}
         return alerts_document(database, filters, job.file.settings)
+
+    @router.get("/silences")
+    def silences(asked: Annotated[SilencePage, Query()]) -> dict[str, Any]:
+        """Silences that are on, the latest first; those of the alerts file besides."""
+        return silences_document(database, job.file.settings, with_ended=asked.all)
+
+    @router.post("/silences")
+    def silence(asked: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
+        """Silence alerts: labels, ``for`` or ``until``, ``reason``, ``by``."""
+        return _kept(lambda now: set_silence(database, asked or {}, now))
+
+    @router.post("/silences/{silence_id}/lift")
+    def lift(silence_id: str, asked: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
+        """End a silence before its time: ``by``, and ``reason`` where there is one."""
+        return _kept(lambda now: lift_silence(database, silence_id, asked or {}, now))
 
     @router.post("/jobs/alerts")
     def alerts_job(asked: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
@@ -224,6 +249,14 @@ def alert_routes(job: AlertJob, database: Database) -> APIRouter:
             raise RefusedError(400, str(error)) from error
 
     return router
+
+
+def _kept(step: Callable[[datetime], KeptSilence]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    try:
+        return {"schema_version": SCHEMA_VERSION, "silence": step(now).to_json(now)}
+    except SilenceError as error:
+        raise RefusedError(400, str(error)) from error
 
 
 def _question(values: Mapping[str, Any], is_check: Any) -> Question | None:

@@ -287,7 +287,7 @@ def result_routes(jobs: Jobs, services: Services) -> APIRouter:
     def weekly(asked: Annotated[WeeklyReport, Query()]) -> Response:
         """Without a week the kept reports, with the newest one's document; with one, the file: kept, else made now."""
         if not asked.week:
-            return JSONResponse(_kept_reports(jobs.shelf, asked.environment))
+            return JSONResponse(_kept_reports(jobs.shelf, _question({"environment": asked.environment}).environment))
         question = _question({"week": asked.week, "environment": asked.environment, "format": asked.format})
         name = f"{question.week.strip()}.{question.environment}" if question.environment else question.week.strip()
         text = jobs.shelf.read(name, question.format)

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from acceptfirst.environment import UnknownEnvironmentError, normalise_environment
 from acceptfirst_analysis.page import reading, render, single
 from acceptfirst_analysis.page.board import Board
 from acceptfirst_cli.jobs.kept_reports import ReportShelf
@@ -184,7 +185,12 @@ async def _events(board: Board, viewers: Viewers, request: Request) -> AsyncIter
 
 
 def _environment(request: Request) -> str:
-    return request.query_params.get("environment", "")[:ENVIRONMENT_LENGTH_MAX]
+    """By its full name; one that is none of ours is looked up as it is, since the page offers what is stored."""
+    given = request.query_params.get("environment", "")[:ENVIRONMENT_LENGTH_MAX]
+    try:
+        return normalise_environment(given) if given else ""
+    except UnknownEnvironmentError:
+        return given
 
 
 def _racing_only(request: Request) -> bool:

@@ -35,6 +35,7 @@ from acceptfirst_cli.asking.source import (
 from acceptfirst_cli.configuration import file_of
 from acceptfirst_cli.errors import CommandError, ExitCode
 from acceptfirst_cli.terminal.tables import print_json, print_table, say
+from acceptfirst_cli.verbs.silences import list_silences, run_lift, run_silence
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -141,6 +142,26 @@ def run_check(
         columns = (*_PLACE, "first", "last", "summary")
         print_table(columns, [_finding_cells(finding) for finding in document["findings"]])
     _end(document)
+
+
+app.command("silence")(run_silence)
+app.command("lift")(run_lift)
+
+
+@app.command("silences")
+def run_silences(
+    context: typer.Context,
+    *,
+    ended: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    store: StoreOption = "",
+    url: UrlOption = "",
+    alerts_file: FileOption = None,
+    token_file: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List who is not told of what, until when and why."""
+    settings = _settings(alerts_file, context)
+    list_silences(settings, store, url, token_file, with_ended=ended, as_json=as_json)
 
 
 @app.command("test-send")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,12 @@ def run_check(
     """
     if folder is None and not store and not url:
         raise CommandError("expected a folder with Grafana's files, --store or --url, but got none", ExitCode.USAGE)
+    if folder is not None and not folder.is_dir():
+        raise CommandError(
+            f"expected a folder with Grafana's files, but {folder} is none; "
+            f"make it with acceptfirst dashboards export --output {shlex.quote(str(folder))}",
+            ExitCode.USAGE,
+        )
     differing = [] if folder is None else differing_files(folder, runbook_base, _rules(context))
     answers: list[dict[str, Any]] = []
     if store or url:

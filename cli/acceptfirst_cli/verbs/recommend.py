@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import re
 import shlex
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +46,7 @@ class Format(enum.StrEnum):
     YAML = "yaml"
 
 
+_PLACE = ("environment", "service", "route")
 _VALUES = ("verdict", "delay_ms", "timeout_ms", "poll_interval_ms")
 
 
@@ -94,15 +96,31 @@ def run(
 
 
 def environment_lines(rows: Sequence[Row]) -> list[str]:
-    """Shell assignments, one a value: ``ACCEPTFIRST_PRODUCTION_WS_CHAT_TIMEOUT_MS=1800.0``."""
+    """Shell assignments, one a value: ``ACCEPTFIRST_PRODUCTION_WS_CHAT_TIMEOUT_MS=1800.0``.
+
+    Where two rows would have one name (two services on one route, ``/ws-chat`` beside ``/ws_chat``) the service stands
+    in it, and where that is not enough a number, so that no value takes another's place.
+    """
+    rows = [row for row in rows if row["verdict"] != "code_fix"]
+    short, long = ([_shell_name(row, keys) for row in rows] for keys in (("environment", "route"), _PLACE))
+    places = [both[1] if short.count(both[0]) > 1 else both[0] for both in zip(short, long, strict=True)]
     lines = []
-    for row in rows:
-        if row["verdict"] == "code_fix":
-            continue
-        place = re.sub(r"[^A-Z0-9]+", "_", f"{row['environment']} {row['route']}".upper()).strip("_")
+    taken: set[str] = set()
+    for row, place in zip(rows, places, strict=True):
+        name = next(own for own in _numbered(place) if own not in taken)
+        taken.add(name)
         values = ((key, row[key]) for key in _VALUES if row[key] is not None)
-        lines += [f"ACCEPTFIRST_{place}_{key.upper()}={shlex.quote(str(value))}" for key, value in values]
+        lines += [f"ACCEPTFIRST_{name}_{key.upper()}={shlex.quote(str(value))}" for key, value in values]
     return lines
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in itertools.count(2))
+
+
+def _shell_name(row: Row, keys: Sequence[str]) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", " ".join(row[key] for key in keys).upper()).strip("_")
 
 
 def as_yaml(policies: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from acceptfirst_collector.log.layout import DIGEST_BYTES
 from acceptfirst_collector.otlp.json_request import parse_json
-from acceptfirst_collector.otlp.nesting import flatten_values, nests_too_deep
+from acceptfirst_collector.otlp.lists import has_lists, parse_request, rewrite_lists
 from acceptfirst_collector.otlp.refusal import RefusedError
 
 
@@ -29,17 +29,7 @@ def admit(body: bytes) -> Accepted:
     Raises:
         RefusedError: 400, it is no ExportTraceServiceRequest.
     """
-    try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise RefusedError(
-            400, f"expected a protobuf ExportTraceServiceRequest; {len(body)} bytes can't be parsed: {error}"
-        ) from error
-    payload = body
-    if nests_too_deep(body):
-        flatten_values(request)
-        payload = request.SerializeToString()
-    return Accepted(_digest(body), payload, _count_spans(request))
+    return _admitted(body, body)
 
 
 def admit_json(body: bytes) -> Accepted:
@@ -48,12 +38,23 @@ def admit_json(body: bytes) -> Accepted:
     Raises:
         RefusedError: 400, it is no ExportTraceServiceRequest.
     """
-    request = parse_json(body)
-    flatten_values(request)
-    return Accepted(_digest(body), request.SerializeToString(), _count_spans(request))
+    return _admitted(body, parse_json(body).SerializeToString())
 
 
-def _count_spans(request: ExportTraceServiceRequest) -> int:
+def _admitted(body: bytes, payload: bytes) -> Accepted:
+    try:
+        request = parse_request(payload)
+        if has_lists(request):
+            rewrite_lists(request)
+            payload = request.SerializeToString()
+    except DecodeError as error:
+        raise RefusedError(
+            400, f"expected a protobuf ExportTraceServiceRequest; {len(payload)} bytes can't be parsed: {error}"
+        ) from error
+    return Accepted(_digest(body), payload, _count_spans(request))
+
+
+def _count_spans(request: Any) -> int:
     return sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
 
 
@@ -63,7 +64,7 @@ def _digest(body: bytes) -> bytes:
 
 def canonical(payload: bytes) -> bytes:
     """Write a request anew without what OTLP doesn't know: the last thing to try when the store refuses it."""
-    request = ExportTraceServiceRequest.FromString(payload)
+    request = parse_request(payload)
+    rewrite_lists(request)
     request.DiscardUnknownFields()
-    flatten_values(request)
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())

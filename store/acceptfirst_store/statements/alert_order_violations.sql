@@ -7,7 +7,11 @@ WITH
     multiIf(
         SpanAttributes['acceptfirst.environment'] != '', SpanAttributes['acceptfirst.environment'],
         ResourceAttributes['deployment.environment.name'] != '', ResourceAttributes['deployment.environment.name'],
-        ResourceAttributes['deployment.environment']) AS seen_environment
+        ResourceAttributes['deployment.environment']) AS given_environment,
+    transform(lower(trimBoth(given_environment)),
+        ['prod', 'live', 'stage', 'test', 'ci', 'dev', 'local', 'production', 'staging', 'testing', 'development'],
+        ['production', 'production', 'staging', 'testing', 'testing', 'development', 'development',
+         'production', 'staging', 'testing', 'development'], given_environment) AS seen_environment
 SELECT
     seen_environment AS environment, ServiceName AS service, SpanAttributes['http.route'] AS route,
     SpanAttributes['acceptfirst.pattern.type'] AS pattern,

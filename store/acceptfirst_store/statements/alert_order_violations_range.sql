@@ -21,7 +21,11 @@ FROM (
             multiIf(
                 SpanAttributes['acceptfirst.environment'] != '', SpanAttributes['acceptfirst.environment'],
                 ResourceAttributes['deployment.environment.name'] != '', ResourceAttributes['deployment.environment.name'],
-                ResourceAttributes['deployment.environment']) AS environment,
+                ResourceAttributes['deployment.environment']) AS given_environment,
+            transform(lower(trimBoth(given_environment)),
+                ['prod', 'live', 'stage', 'test', 'ci', 'dev', 'local', 'production', 'staging', 'testing', 'development'],
+                ['production', 'production', 'staging', 'testing', 'testing', 'development', 'development',
+                 'production', 'staging', 'testing', 'development'], given_environment) AS environment,
             ServiceName AS service, SpanAttributes['http.route'] AS route,
             SpanAttributes['acceptfirst.pattern.type'] AS pattern,
             intDiv(toUnixTimestamp64Nano(Timestamp) + 999999999, 1000000000) AS happened_s

@@ -6,7 +6,11 @@ WITH
     multiIf(
         SpanAttributes['acceptfirst.environment'] != '', SpanAttributes['acceptfirst.environment'],
         ResourceAttributes['deployment.environment.name'] != '', ResourceAttributes['deployment.environment.name'],
-        ResourceAttributes['deployment.environment']) AS seen_environment,
+        ResourceAttributes['deployment.environment']) AS given_environment,
+    transform(lower(trimBoth(given_environment)),
+        ['prod', 'live', 'stage', 'test', 'ci', 'dev', 'local', 'production', 'staging', 'testing', 'development'],
+        ['production', 'production', 'staging', 'testing', 'testing', 'development', 'development',
+         'production', 'staging', 'testing', 'development'], given_environment) AS seen_environment,
     SpanAttributes['acceptfirst.pattern.type'] AS seen_pattern
 SELECT
     max(Timestamp) AS time,

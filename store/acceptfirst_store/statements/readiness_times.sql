@@ -3,6 +3,7 @@
 -- Columns: environment, service, route, readiness_mode, gate, policy_version, last_seen, delay_applied_ms (the latest),
 --   handshakes (sum of weights), n (drawn rows), n_refused (the application closed it before it was ready: no race),
 --   n_violations (the application met its client too early), n_timed_out, n_messaged (a client message came at all),
+--   n_measured (its spans carry our library's own measurements, so that an early message would have been seen),
 --   n_skewed (ready before accept by its clock; never ready here), accept_ms_max (connection handed over to accept returned, the longest),
 --   ready_us and ready_count (accept returned to ready, whole microseconds rounded up, and how many took that long),
 --   waited_us and waited_count (the same of those that never became ready, until they ended; rounded down).
@@ -20,7 +21,10 @@ WITH
             multiIf(
                 timed_out, NULL,
                 mapContains(phases, 'ready'), ceil(round(phases['ready'] * 1000, 2)),
-                readiness_mode IN ('event', 'polled') AND toUnixTimestamp64Nano(ready_at) != 0,
+                -- In auto mode the first receive is readiness by name only: no message can come before it, so it tells
+                -- nothing of a race. Where nothing tells how messages went, it is all there is.
+                (readiness_mode IN ('event', 'polled') OR readiness_mode = 'auto' AND is_over AND NOT measured)
+                    AND toUnixTimestamp64Nano(ready_at) != 0,
                     ceil((toUnixTimestamp64Nano(ready_at) - accepted_ns) / 1000),
                 NULL) AS given_us,
             -- Ready before accept: a clock that was set back. It says nothing of how long it took.
@@ -30,6 +34,8 @@ WITH
                 (if(outcome = 'open', least(toUnixTimestamp64Nano(until_at), toUnixTimestamp64Nano(now64(9))),
                     toUnixTimestamp64Nano(last_seen)) - accepted_ns) / 1000)) AS ended_us,
             messages_received > 0 AS messaged,
+            isNotNull(dwell_ms) OR first_message_ns != 0 OR mapContains(phases, 'ready') AS measured,
+            notEmpty(signature) AS is_over,
             isNull(ready_us) AND outcome = 'rejected' AS refused,
             multiIf(
                 readiness_mode = 'blind', coalesce(ready_us, ended_us) > delay_applied_ms * 1000 OR messages_early > 0,
@@ -53,7 +59,7 @@ WITH
             argMax(delay_applied_ms, last_seen) AS delay_ms,
             max(accept_ms) AS accept_longest_ms,
             countIf(violated) AS violations, countIf(timed_out) AS timeouts,
-            countIf(messaged) AS messaged_times, countIf(skewed) AS skewed_times
+            countIf(messaged) AS messaged_times, countIf(measured) AS measured_times, countIf(skewed) AS skewed_times
         FROM accepted
         GROUP BY environment, service, route, readiness_mode, gate, policy_version, is_ready, refused, time_us
     )
@@ -67,6 +73,7 @@ SELECT
     sumIf(violations, NOT refused) AS n_violations,
     sumIf(timeouts, NOT refused) AS n_timed_out,
     sumIf(messaged_times, NOT refused) AS n_messaged,
+    sumIf(measured_times, NOT refused) AS n_measured,
     max(accept_longest_ms) AS accept_ms_max,
     sumIf(skewed_times, NOT refused) AS n_skewed,
     groupArrayIf(time_us, is_ready) AS ready_us,

@@ -71,6 +71,7 @@ class Sighting:
         patterns: what was found, sorted.
         outcome: of the handshake, as its span says.
         route: as the spans say.
+        connection_id: as the spans say, hex; empty where there are none.
         failures: failures of our own, counted by the library.
     """
 
@@ -83,6 +84,7 @@ class Sighting:
     patterns: tuple[str, ...]
     outcome: str
     route: str
+    connection_id: str
     failures: dict[str, str] = field(hash=False)
 
 
@@ -129,7 +131,8 @@ async def serving(cell: Cell, folder: Path) -> AsyncIterator[Process]:
     folder.mkdir(parents=True)  # noqa: ASYNC240 - one folder, before anything runs in parallel with it
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    environ = {**os.environ, "SERVER_MATRIX_FOLDER": str(folder), "PYTHONPATH": str(PACKAGE_ROOT)}
+    own = {"SERVER_MATRIX_FOLDER": str(folder), "PYTHONPATH": str(PACKAGE_ROOT), "OTEL_SERVICE_NAME": str(cell)}
+    environ = {**os.environ, **own}
     with (folder / "server.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *SERVERS[cell.server].command(cell, port), stdout=log, stderr=log, env=environ, start_new_session=True
@@ -250,6 +253,7 @@ def _sighting(running: Process, pair: Pair, clients: dict[str, str]) -> Sighting
         ),
         outcome=_told(spans, "websocket.handshake", "acceptfirst.handshake.outcome"),
         route=_told(spans, "websocket.handshake", "http.route"),
+        connection_id=str(spans[0]["attributes"]["acceptfirst.connection.id"]) if spans else "",
         failures=last[-1]["failures"] if last else {},
     )
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
@@ -22,10 +23,12 @@ HANDSHAKE_TIMEOUT_MS: Final = 2500.0
 
 
 class FileExporter(SpanExporter):
-    """Writes each span as one line of JSON, at once."""
+    """Writes each span as one line of JSON, and as the request that an exporter would send, at once."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Append the spans to ``spans.ndjson``."""
+        """Append the spans to ``spans.ndjson`` and to ``request.otlp``: requests in a row are one request."""
+        with (diary.FOLDER / "request.otlp").open("ab") as request:
+            request.write(encode_spans(spans).SerializeToString())
         lines = [json.dumps(_plain(span)) + "\n" for span in spans]
         with (diary.FOLDER / "spans.ndjson").open("a", encoding="utf-8") as file:
             file.write("".join(lines))
