@@ -174,6 +174,7 @@ def open_session(shared: Session, history: Path, tmp_path: Path) -> Iterator[Cal
         session.close()
 
 
+@pytest.mark.timeout(600)  # a page is as many commands as it has, each with its own patience
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_page_does_what_it_says(page: Path, open_session: Callable[[Path], Session]) -> None:
     """Commands end well and print what the page prints; Python runs; files are written as they are shown."""
