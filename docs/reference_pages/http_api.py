@@ -71,6 +71,8 @@ def _type(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
+    if isinstance(kinds := schema.get("type"), list):
+        return " or ".join(_type({**schema, "type": kind}, schemas) for kind in kinds if kind != "null")
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}), schemas)}"
     bounds = [f"{word} {schema[name]:g}" for name, word in BOUNDS.items() if name in schema]
