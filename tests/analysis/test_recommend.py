@@ -12,8 +12,8 @@ import pytest
 from acceptfirst.catalogue import Catalogue
 from acceptfirst_analysis.classification.classify import classify
 from acceptfirst_analysis.tuning.memory import remember
-from acceptfirst_analysis.tuning.recommend import EnvironmentUnseenError, recommend, to_document
-from acceptfirst_analysis.tuning.recommendation import Recommendation
+from acceptfirst_analysis.tuning.recommend import EnvironmentUnseenError, code_fixes, recommend, to_document
+from acceptfirst_analysis.tuning.recommendation import Recommendation, Settings
 from acceptfirst_analysis.window import Window
 from acceptfirst_store.database import Database
 
@@ -129,6 +129,13 @@ def test_code_fix_stands_alone_when_the_route_never_accepts(
     classify(handshakes.database, catalogue, window)
     (row,) = recommend(handshakes.database, catalogue, window)
     assert (row.verdict, row.pattern, row.delay_ms) == ("code_fix", "receive_before_accept", None)
+
+
+def test_code_fix_is_not_said_of_a_deploy_that_made_handshakes_worse(catalogue: Catalogue) -> None:
+    """It is found once a deploy: as a share of handshakes it would be next to nothing, and hide what is one."""
+    key = {"environment": "production", "service": "chat", "route": "/ws"}
+    row = {**key, "pattern_type": "regression_after_deploy", "connections": 1, "connections_drawn": 1}
+    assert code_fixes([row], {}, catalogue, Settings(), provisional=False) == {}
 
 
 def test_recommendation_is_empty_when_nothing_is_stored(

@@ -131,6 +131,10 @@ def _explored(row: Recommendation, trial: Trial) -> Recommendation:
     return replace(row, rationale=f"{row.rationale} {wording.trial(trial)}", evidence=evidence)
 
 
+ONE_A_DEPLOY: Final = frozenset({"regression_after_deploy"})
+"""Found once a deploy and not once a handshake: no share of handshakes, and which code it was its authors know."""
+
+
 def code_fixes(
     counts: Sequence[Mapping[str, Any]],
     handshakes: Mapping[StratumKey, Mapping[str, Any]],
@@ -151,7 +155,7 @@ def code_fixes(
     found: dict[StratumKey, list[Mapping[str, Any]]] = {}
     for row in counts:
         name = str(row["pattern_type"])
-        if name in catalogue and needs_code(catalogue[name]):
+        if name in catalogue and name not in ONE_A_DEPLOY and needs_code(catalogue[name]):
             found.setdefault(_key(row), []).append(row)
     return {
         key: _code_fix(key, rows, handshakes.get(key, {}), catalogue, settings, provisional=provisional)
