@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from acceptfirst.environment import ENVIRONMENTS
-from acceptfirst_analysis.window import BEGINNING, Window, week_before
+from acceptfirst_analysis.window import BEGINNING, END, Window, week_before
 from acceptfirst_cli.asking.question import Question
 from acceptfirst_cli.jobs.hosts import JobHost
 from acceptfirst_cli.jobs.kept_reports import ReportShelf
@@ -24,7 +24,7 @@ WRITING_SECONDS: Final = 60
 AWAY_SECONDS: Final = 3600
 """A new process looks this much further back, for a store's clock that was set back meanwhile."""
 
-FOREVER: Final = "2262-01-01T00:00:00+00:00"
+FOREVER: Final = END.isoformat()
 """A handshake from tomorrow, by its own clock, is not looked at again when tomorrow has come."""
 
 _FAR_AHEAD_S: Final = 2**32 - 1  # nothing was written then: asks for the time alone
