@@ -26,6 +26,13 @@ EPOCH_HOUR: Final = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 FAULTS: Final = 0.01
 ROUTES: Final = 12
 EVENTFUL_HOUR: Final = 12
+#: What an eventful hour has room for: an episode takes ten minutes.
+EVENTS: Final = (
+    "duplicate_connection_eviction",
+    "shutdown_with_open_sockets",
+    "reconnect_storm",
+    "proxy_idle_cutoff",
+)
 HOURS_AT_ONCE: Final = 12
 NARROW_VIEWS: Final = ("handshake_transitions_mv", "handshakes_mv")
 
@@ -113,6 +120,7 @@ def simulate_hours(database: Database, hours: Hours) -> None:
             impatient=0.02,
             cold_starts=1,
             episodes=episodes,
+            fleet_causes=EVENTS,
             users=max(100, hours.connections // 5_000),
         )
         write_rows(database, plan, simulate(plan))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from acceptfirst_analysis.alerts.check import Found, check, look_back
 from acceptfirst_analysis.alerts.evaluate import evaluate
-from acceptfirst_analysis.alerts.rules import all_rules
+from acceptfirst_analysis.alerts.rules import Rule, all_rules
 from acceptfirst_store.database import Database
 from acceptfirst_store.errors import StoreUnreachable
 
 RULES = [rule for rule in all_rules() if rule.no_data == "ok"]
+[STUCK] = (rule for rule in RULES if rule.id == "AF-05")
 HOUR, DAY = 3600, 86400
 FINE_S, COARSE_S = 300, 14400
 
@@ -67,13 +70,13 @@ def plant_recommendations(database: Database, now: dt.datetime, drawn: random.Ra
 
 
 def looked_at_one_by_one(
-    database: Database, since: dt.datetime, until: dt.datetime, step_s: int
+    database: Database, since: dt.datetime, until: dt.datetime, step_s: int, rules: Sequence[Rule] = RULES
 ) -> dict[tuple[tuple[str, str], ...], tuple[Any, ...]]:
     """Labels of what held at any look → the worst value, its n, the first and the last look."""
     held: dict[tuple[tuple[str, str], ...], tuple[Any, ...]] = {}
     at = dt.datetime.fromtimestamp((int(since.timestamp()) // step_s + 1) * step_s, dt.UTC)
     while at < until:
-        evaluation = evaluate(database, RULES, at)
+        evaluation = evaluate(database, rules, at)
         assert evaluation.errors == {}
         for sample in evaluation.holding:
             key = tuple(sorted(sample.labels.items()))
@@ -115,6 +118,32 @@ def test_range_is_answered_as_look_by_look(
     expected = looked_at_one_by_one(database, since, until, step_s)
     assert expected == as_one_by_one(passed.findings)
     assert len({dict(labels)["rule"] for labels in expected}) > 2  # or nothing was compared
+
+
+def test_range_sees_the_ids_that_each_look_sees(database: Database, now: dt.datetime) -> None:
+    """An id some minutes older than its spans, one older than that, and one that was hashed under its day."""
+    begun = now - dt.timedelta(minutes=70)
+    midnight = begun.replace(hour=0, minute=0, second=0)
+    ids = {"/near": begun - dt.timedelta(minutes=9), "/far": begun - dt.timedelta(minutes=40), "/hashed": midnight}
+    rows = [
+        {
+            "connection_id": int(at.timestamp() * 1000).to_bytes(6, "big") + os.urandom(10),
+            "environment": "production",
+            "route": route,
+            "weight": 1.0,
+            "first_seen": begun,
+            "last_seen": begun,
+        }
+        for route, at in ids.items()
+    ]
+    database.insert_rows("handshakes", rows)
+    since = now - dt.timedelta(hours=2)
+    passed = look_back(database, [STUCK], since, now, step_s=FINE_S)
+    expected = looked_at_one_by_one(database, since, now, FINE_S, rules=[STUCK])
+    assert expected == as_one_by_one(passed.findings)
+    looked = {dict(labels)["route"]: last - first for labels, (*_, first, last) in expected.items()}
+    assert looked["/near"] == looked["/hashed"] == max(looked.values())
+    assert looked["/far"] < looked["/near"]
 
 
 def test_range_finds_what_happened_when_nobody_connected(planter: Any, database: Database, now: dt.datetime) -> None:

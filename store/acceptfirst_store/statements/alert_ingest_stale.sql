@@ -3,7 +3,9 @@
 -- Not FINAL: a maximum doesn't care for rows that are not merged yet.
 -- Parameters: at (the instant), environment (empty: any).
 -- Columns: environment, service, route, pattern (all empty), value (seconds), n (rows).
-WITH unhex(leftPad(hex(toUInt64(toUnixTimestamp(toStartOfDay({at:DateTime64(6, 'UTC')}) - toIntervalDay(1))) * 1000), 12, '0')) AS first_id
+WITH
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(toUInt64(ms))), 3), repeat('\0', 10)), 16)) AS id_at,
+    id_at(toUnixTimestamp(toStartOfDay({at:DateTime64(6, 'UTC')}) - toIntervalDay(1)) * 1000) AS first_id
 SELECT
     '' AS environment, '' AS service, '' AS route, '' AS pattern,
     greatest(0, toUnixTimestamp64Micro({at:DateTime64(6, 'UTC')}) - toUnixTimestamp64Micro(toDateTime64(max(seen), 6, 'UTC'))) / 1e6 AS value,
@@ -11,7 +13,7 @@ SELECT
 FROM (
     SELECT last_seen AS seen
     FROM acceptfirst.handshakes
-    WHERE connection_id >= toFixedString(concat(first_id, repeat('\0', 10)), 16)
+    WHERE connection_id >= first_id
         AND last_seen <= {at:DateTime64(6, 'UTC')} + toIntervalMinute(1)
         AND ({environment:String} = '' OR environment = {environment:String})
 )

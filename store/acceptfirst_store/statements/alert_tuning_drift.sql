@@ -4,7 +4,8 @@
 -- Columns: environment, service, route, pattern (empty), value (difference as a share of the recommended delay), n (connections).
 WITH
     {at:DateTime64(6, 'UTC')} - toIntervalSecond({window_s:UInt32}) AS since_at,
-    unhex(leftPad(hex(toUInt64(toUnixTimestamp(toStartOfDay(since_at))) * 1000), 12, '0')) AS first_id
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(toUInt64(ms))), 3), repeat('\0', 10)), 16)) AS id_at,
+    id_at(toUnixTimestamp(toStartOfDay(since_at)) * 1000) AS first_id
 SELECT
     environment, service, route, '' AS pattern,
     abs(applied_ms - recommended_ms) / greatest(recommended_ms, 1) AS value,
@@ -14,7 +15,7 @@ FROM (
         toString(environment) AS environment, toString(service) AS service, toString(route) AS route,
         quantileExact(0.5)(delay_applied_ms) AS applied_ms, count() AS connections
     FROM acceptfirst.handshakes FINAL
-    WHERE connection_id >= toFixedString(concat(first_id, repeat('\0', 10)), 16)
+    WHERE connection_id >= first_id
         AND first_seen > since_at AND first_seen <= {at:DateTime64(6, 'UTC')}
         AND weight > 0 AND readiness_mode = 'blind' AND policy_arm != 'canary'
     GROUP BY environment, service, route

@@ -5,7 +5,8 @@
 WITH
     toInt64({first_s:UInt32}) AS first_look, toInt64({last_s:UInt32}) AS last_look, toInt64({step_s:UInt32}) AS step,
     toInt64({window_s:UInt32}) AS width,
-    moment -> unhex(concat(leftPad(hex(toUInt64(intDiv(greatest(0, moment), 86400) * 86400000)), 12, '0'), repeat('0', 20))) AS day_id
+    (moment -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(
+        toUInt64(intDiv(greatest(0, moment), 86400) * 86400000))), 3), repeat('\0', 10)), 16)) AS day_id
 SELECT
     environment, service, route, '' AS pattern,
     if(countIf(holds) = 0, NULL, maxIf(off, holds)) AS value,
@@ -26,7 +27,7 @@ FROM (
                 connection_id, toString(environment) AS environment, toString(service) AS service, toString(route) AS route,
                 delay_applied_ms, intDiv(toUnixTimestamp64Nano(first_seen) + 999999999, 1000000000) AS begun_s
             FROM acceptfirst.handshakes FINAL
-            WHERE connection_id >= toFixedString(day_id(first_look - width), 16)
+            WHERE connection_id >= day_id(first_look - width)
                 AND first_seen > toDateTime64(greatest(0, first_look - width), 9, 'UTC')
                 AND first_seen <= toDateTime64(last_look, 9, 'UTC')
                 AND weight > 0 AND readiness_mode = 'blind' AND policy_arm != 'canary'
@@ -39,7 +40,7 @@ FROM (
         ARRAY JOIN range(
             greatest(first_look, intDiv(begun_s + step - 1, step) * step),
             least(last_look + 1, begun_s + width), step) AS look_s
-        WHERE connection_id >= toFixedString(day_id(look_s - width), 16)
+        WHERE connection_id >= day_id(look_s - width)
         GROUP BY environment, service, route, look_s
     ) AS applied
     ASOF INNER JOIN (

@@ -5,7 +5,7 @@
 WITH
     toUInt64(greatest(0, toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')}))) AS since_ms,
     intDiv(since_ms, 86400000) * 86400000 AS day_ms,
-    (ms -> toFixedString(unhex(concat(leftPad(hex(toUInt64(ms)), 12, '0'), repeat('0', 20))), 16)) AS id_at
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(toUInt64(ms))), 3), repeat('\0', 10)), 16)) AS id_at
 SELECT
     environment, outcome, sum(weight) AS handshakes, count() AS connections, sum(length(patterns)) AS violations,
     min(first_seen) AS oldest_at

@@ -8,8 +8,8 @@
 -- from its spans' (see the migration that makes the view), so the range bounds the ids, too.
 WITH
     toUInt64(2 * {limit:UInt32} + 100) AS candidates_max,
-    (ms -> toFixedString(unhex(concat(leftPad(hex(toUInt64(least(greatest(0, ms), 281474976710655))), 12, '0'),
-        repeat('0', 20))), 16)) AS id_at,
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(
+        toUInt64(least(greatest(0, ms), 281474976710655)))), 3), repeat('\0', 10)), 16)) AS id_at,
     id_at(toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')}) - 86401000) AS first_id,
     least(
         id_at(toUnixTimestamp64Milli({until:DateTime64(6, 'UTC')}) + 86401000),

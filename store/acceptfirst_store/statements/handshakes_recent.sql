@@ -6,7 +6,7 @@
 WITH
     toUInt64(greatest(0, toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')}))) AS since_ms,
     intDiv(since_ms, 86400000) * 86400000 AS day_ms,
-    (ms -> toFixedString(unhex(concat(leftPad(hex(toUInt64(ms)), 12, '0'), repeat('0', 20))), 16)) AS id_at
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(toUInt64(ms))), 3), repeat('\0', 10)), 16)) AS id_at
 SELECT
     lower(hex(connection_id)) AS connection_id, environment, service, service_version, route, attempt, readiness_mode,
     gate, policy_version, policy_arm, weight, delay_applied_ms, connected_ns, ready_ns, first_message_ns, outcome,

@@ -5,15 +5,16 @@
 -- Columns: gap_ms (a class, as text), connections, covered_percent (connections in order if each first message waited as long as
 -- the class' lower bound lies below 0; at 0 and above: as it is).
 WITH
-    unhex(leftPad(hex(toUInt64(greatest(0, toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')})))), 12, '0')) AS first_id,
-    unhex(leftPad(hex(toUInt64(greatest(0, toUnixTimestamp64Milli({until:DateTime64(6, 'UTC')})))), 12, '0')) AS end_id,
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(toUInt64(ms))), 3), repeat('\0', 10)), 16)) AS id_at,
+    id_at(greatest(0, toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')}))) AS first_id,
+    id_at(greatest(0, toUnixTimestamp64Milli({until:DateTime64(6, 'UTC')}))) AS end_id,
     (
         SELECT min(connection_id)
         FROM (
             SELECT connection_id
             FROM acceptfirst.handshakes
-            WHERE connection_id >= toFixedString(concat(first_id, repeat('\0', 10)), 16)
-                AND connection_id < toFixedString(concat(end_id, repeat('\0', 10)), 16)
+            WHERE connection_id >= first_id
+                AND connection_id < end_id
             ORDER BY connection_id DESC
             LIMIT 10000
         )
@@ -34,8 +35,8 @@ FROM (
                 mapContains(phases, 'ready'), toInt64(connected_ns) + toInt64(phases['ready'] * 1e6),
                 toInt64(ready_ns))) / 1e6 AS gap
         FROM acceptfirst.handshakes FINAL
-        WHERE connection_id >= oldest_id AND connection_id < toFixedString(concat(end_id, repeat('\0', 10)), 16)
-            AND connection_id >= toFixedString(concat(first_id, repeat('\0', 10)), 16)
+        WHERE connection_id >= oldest_id AND connection_id < end_id
+            AND connection_id >= first_id
             AND weight > 0 AND first_message_ns > 0 AND (ready_ns > 0 OR mapContains(phases, 'ready'))
             AND (has({environments:Array(String)}, '') OR has({environments:Array(String)}, environment))
             AND (has({services:Array(String)}, '') OR has({services:Array(String)}, service))

@@ -3,15 +3,16 @@
 -- Parameters: since, until, environments, services, routes (arrays; one that holds an empty text: any).
 -- Columns: part, p50_ms, p95_ms, connections.
 WITH
-    unhex(leftPad(hex(toUInt64(greatest(0, toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')})))), 12, '0')) AS first_id,
-    unhex(leftPad(hex(toUInt64(greatest(0, toUnixTimestamp64Milli({until:DateTime64(6, 'UTC')})))), 12, '0')) AS end_id,
+    (ms -> toFixedString(concat(substring(reverse(reinterpretAsFixedString(toUInt64(ms))), 3), repeat('\0', 10)), 16)) AS id_at,
+    id_at(greatest(0, toUnixTimestamp64Milli({since:DateTime64(6, 'UTC')}))) AS first_id,
+    id_at(greatest(0, toUnixTimestamp64Milli({until:DateTime64(6, 'UTC')}))) AS end_id,
     (
         SELECT min(connection_id)
         FROM (
             SELECT connection_id
             FROM acceptfirst.handshakes
-            WHERE connection_id >= toFixedString(concat(first_id, repeat('\0', 10)), 16)
-                AND connection_id < toFixedString(concat(end_id, repeat('\0', 10)), 16)
+            WHERE connection_id >= first_id
+                AND connection_id < end_id
             ORDER BY connection_id DESC
             LIMIT 10000
         )
@@ -25,8 +26,8 @@ FROM (
             [('accept to ready', greatest(0, toUnixTimestamp64Nano(ready_at) - toUnixTimestamp64Nano(connected_at)) / 1e6)]),
         arrayMap((name, ms) -> (concat('phase ', name), ms), mapKeys(phases), mapValues(phases)))) AS stay
     FROM acceptfirst.handshakes FINAL
-    WHERE connection_id >= oldest_id AND connection_id < toFixedString(concat(end_id, repeat('\0', 10)), 16)
-        AND connection_id >= toFixedString(concat(first_id, repeat('\0', 10)), 16)
+    WHERE connection_id >= oldest_id AND connection_id < end_id
+        AND connection_id >= first_id
         AND weight > 0
         AND (has({environments:Array(String)}, '') OR has({environments:Array(String)}, environment))
         AND (has({services:Array(String)}, '') OR has({services:Array(String)}, service))
