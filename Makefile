@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-statistics bench-clean bench-scale endurance soak soak-serve dashboards docs site screenshots servers servers-stored pythons clean
+.PHONY: help install demo test lint types unit bench bench-statistics bench-clean bench-scale endurance soak soak-serve dashboards docs notebook site screenshots servers servers-stored pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -72,6 +72,9 @@ servers-stored: $(INSTALLED) ## play every server's faults into a real store and
 
 docs: $(INSTALLED) ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+notebook: $(INSTALLED) ## run docs/incident.py, write docs/incident.ipynb with what it prints
+	$(BIN)/python docs/notebook.py
 
 site: $(INSTALLED) ## build docs/ into build/site, without a network; a broken link is an error
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs -d build/site-cache . build/site
