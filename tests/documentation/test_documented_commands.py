@@ -71,13 +71,20 @@ each_block = pytest.mark.parametrize(
 )
 
 
+def blocks_in(*languages: str, having: Callable[[Block], Any] = bool) -> pytest.MarkDecorator:
+    """The blocks that a check is about, so that none passes where there is nothing to check; some there must be."""
+    found = [(page, block) for page, block in EVERY if block.language in languages and having(block)]
+    assert found, languages
+    return pytest.mark.parametrize(("page", "block"), found, ids=[f"{name_of(p)}:{b.line}" for p, b in found])
+
+
 @each_block
 def test_block_is_of_a_language_that_is_checked(page: Path, block: Block) -> None:
     """One of an unknown language would be passed over."""
     assert block.language in SHOWN | RUN | {"python", "toml", "yaml", "json", "ini", "sql"}
 
 
-@each_block
+@blocks_in("toml", "yaml", "json", "ini")
 def test_block_of_data_can_be_read(page: Path, block: Block) -> None:
     """TOML, YAML, JSON and INI parse, also where nothing here could use them."""
     readers: dict[str, Callable[[str], Any]] = {
@@ -86,27 +93,38 @@ def test_block_of_data_can_be_read(page: Path, block: Block) -> None:
         "json": json.loads,
         "ini": configparser.ConfigParser().read_string,
     }
-    readers.get(block.language, str)(block.text)
+    readers[block.language](block.text)
 
 
-@each_block
+def manifests(block: Block) -> list[dict[str, Any]]:
+    """What a block of YAML would have Kubernetes make."""
+    documents = [document for document in yaml.safe_load_all(block.text) if isinstance(document, dict)]
+    return [document for document in documents if not document.get("apiVersion", KNATIVE).startswith(KNATIVE)]
+
+
+@blocks_in("yaml", having=manifests)
 def test_manifest_is_one_that_kubernetes_takes(page: Path, block: Block) -> None:
     """By the schema of the newest version that the package knows, strictly."""
-    if block.language == "yaml":
-        for document in yaml.safe_load_all(block.text):
-            kind = document.get("apiVersion", KNATIVE) if isinstance(document, dict) else KNATIVE
-            if not kind.startswith(KNATIVE):
-                kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    for document in manifests(block):
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
 
 
-@each_block
+def pipelines(block: Block) -> list[tuple[dict[str, Any], str, list[str]]]:
+    """The configuration, the kind of component and the names that each pipeline of an OpenTelemetry Collector uses."""
+    return [
+        (document, kind, names)
+        for document in yaml.safe_load_all(block.text)
+        if isinstance(document, dict)
+        for pipeline in (document.get("service") or {}).get("pipelines", {}).values()
+        for kind, names in pipeline.items()
+    ]
+
+
+@blocks_in("yaml", having=pipelines)
 def test_pipeline_of_a_collector_names_what_is_declared(page: Path, block: Block) -> None:
     """An OpenTelemetry Collector refuses a configuration whose pipelines name a component that it does not have."""
-    documents = yaml.safe_load_all(block.text) if block.language == "yaml" else ()
-    for document in documents:
-        for pipeline in document.get("service", {}).get("pipelines", {}).values():
-            for kind, names in pipeline.items():
-                assert set(names) <= set(document[kind])
+    for document, kind, names in pipelines(block):
+        assert set(names) <= set(document[kind])
 
 
 def test_what_a_reader_sets_up_is_there() -> None:
