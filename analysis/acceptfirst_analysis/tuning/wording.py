@@ -70,7 +70,7 @@ def broken(stratum: Stratum, settings: Settings) -> str:
         return ""
     return (
         f"{_too_early(stratum, settings)} Holding messages until acceptfirst.ready() needs no number and would end "
-        "that now; which delay would do is not known: "
+        "that wherever the application becomes ready; which delay would do is not known: "
     )
 
 
